@@ -86,6 +86,15 @@ test('a missing argument and an unknown output format are exit code 2', async ()
   expect((await consilium(['demo', '--rounds', 'many'])).code).toBe(2);
 });
 
+test('a demo whose options do not go together is exit code 2, says why, and makes no folder', async () => {
+  const folder = join(await temporaryFolder(), 'run');
+  const options = ['--strategy', 'scaffold', '--encoding', 'int8', '--run-dir', folder];
+  const run = await consilium(['demo', ...options]);
+  expect(run).toMatchObject({ code: 2, stdout: '' });
+  expect(run.stderr).toContain('scaffold sends float32');
+  expect(existsSync(folder)).toBe(false);
+});
+
 test('an operator command outside a federation folder says how to name one', async () => {
   const run = await consilium(['site', 'list'], { cwd: folder });
   expect(run.code).toBe(2);
