@@ -11,6 +11,7 @@ import {
   quorumFault,
   strategySchema,
 } from './strategy.ts';
+import { tensorSinceFault, tensorSinceFields } from './tensor-since.ts';
 import { tensorBounds, updateBoundSchema } from './update-bounds.ts';
 import { updateEncodingSchema } from './update-encoding.ts';
 import { weightSchemaSchema } from './weight-schema.ts';
@@ -82,7 +83,13 @@ const cnn = z.strictObject({
 const external = z.strictObject({
   kind: z.literal('external'),
   tensors: z
-    .array(z.strictObject({ name: z.string().min(1).max(512), shape: z.array(count).max(32) }))
+    .array(
+      z.strictObject({
+        name: z.string().min(1).max(512),
+        shape: z.array(count).max(32),
+        ...tensorSinceFields,
+      }),
+    )
     .min(1)
     .max(10_000)
     .describe(
@@ -236,6 +243,11 @@ export const jobSchema = z
       'weightSchema',
       'what an external model has to compute is not known here, so its probe must be off',
     );
+    const since =
+      job.model.kind === 'external'
+        ? tensorSinceFault(job.model.tensors, job.weightSchema?.version)
+        : undefined;
+    relation(since === undefined, 'model', since ?? '');
     if (job.view) {
       const columns = job.view.columns.map(({ name }) => name);
       const stray =

@@ -32,3 +32,8 @@ export function stepBetween(before: SchemaVersion, after: SchemaVersion): Versio
 export function covers(taken: VersionStep, needed: VersionStep): boolean {
   return VERSION_STEPS.indexOf(taken) >= VERSION_STEPS.indexOf(needed);
 }
+
+/** Below 0 where `left` is of before `right`, 0 where they are one version, above 0 where it is later. */
+export function compareVersions(left: SchemaVersion, right: SchemaVersion): number {
+  return left.major - right.major || left.minor - right.minor || left.patch - right.patch;
+}
