@@ -1,4 +1,3 @@
-import { setImmediate as others } from 'node:timers/promises';
 import type { ProbedLayer, ProbeReport } from '../rounds/probe-report.ts';
 import { MODEL_END } from '../rounds/probe-report.ts';
 import { invariant } from '../vocabulary/invariant.ts';
@@ -7,7 +6,8 @@ import { type ArrayOrigin, canonicalArray } from '../weights/probes/canonical-ar
 import type { ModelTrace, ProbeTrace } from '../weights/probes/model-trace.ts';
 import { PROBE_KINDS, type Probe, probesOf } from '../weights/probes/probe-inputs.ts';
 import type { ShapedArray } from '../weights/shaped-array.ts';
-import { type DescribedModel, describedLayers, inputShape, referenceTrace } from './reference-network.ts';
+import { type DescribedModel, describedLayers, inputShape } from './reference-network.ts';
+import { referenceTraces } from './reference-thread.ts';
 import type { ProbeTask, Trainer } from './trainer.ts';
 
 /** Rows of each probe: what is mixed up between rows shows, and few units stay silent on all of them. */
@@ -26,28 +26,13 @@ export async function probeWeights(
   invariant(model.kind !== 'external', 'the schema of jobs refuses a probe of an external model');
   const input = { shape: inputShape(model) };
   const probes = probesOf({ seed, batch: ROWS, inputs: [input], kinds: PROBE_KINDS });
-  const due = await referenceOf(model, task, probes);
+  const inputs = probes.map((probe) => probe.inputs[0]!);
+  const due = await referenceTraces(
+    { model, manifest: task.manifest, weights: task.base, inputs },
+    task.signal,
+  );
   const found = await trainer.probe({ ...task, probes });
   return { engine: found.engine, layers: comparedLayers(model, probes, due, found) };
-}
-
-async function referenceOf(
-  model: DescribedModel,
-  { manifest, base, signal }: Omit<ProbeTask, 'probes'>,
-  probes: readonly Probe[],
-): Promise<readonly ProbeTrace[]> {
-  const traces: ProbeTrace[] = [];
-  for (const { inputs } of probes) {
-    const steps = referenceTrace(model, manifest, base, inputs[0]!);
-    let step = steps.next();
-    for (; !step.done; step = steps.next()) {
-      // Heartbeats go on while a large model is computed.
-      await others();
-      signal.throwIfAborted();
-    }
-    traces.push(step.value);
-  }
-  return traces;
 }
 
 /** The figures of the layers that the trainer shows, in the order of the model, and of its end. */

@@ -13,15 +13,14 @@ export type DescribedModel = Exclude<Model, { kind: 'external' }>;
 /**
  * What a job's network makes of one probe, by the plainest arithmetic there is: sums in float64 over the canonical
  * weights as they lie on the wire, no framework and no conversion, so that nobody's mistake can be shared. Layers with
- * weights before their activation, channels first, as float32; then the logits. It yields after each layer, so that
- * whoever drives it can let others have their turn.
+ * weights before their activation, channels first, as float32; then the logits.
  */
-export function* referenceTrace(
+export function referenceTrace(
   model: DescribedModel,
   manifest: Manifest,
   weights: Float32Array,
   input: ShapedArray,
-): Generator<void, ProbeTrace> {
+): ProbeTrace {
   const tensors = new Map(
     tensorSpans(manifest).map(({ tensor, start, length }) => [
       tensor.name,
@@ -57,7 +56,6 @@ export function* referenceTrace(
       }
       const pooled = maxPool(sums.map(relu), { ...map, ...convolved }, layer.pool);
       [values, channels, height, width] = [pooled.values, layer.channels, pooled.height, pooled.width];
-      yield;
     }
   }
   const activate = model.kind === 'mlp' && model.activation === 'tanh' ? Math.tanh : relu;
@@ -66,7 +64,6 @@ export function* referenceTrace(
     if (place > 0) values = values.map(activate);
     values = linear(values, rows, units, of(name, 'weight'), of(name, 'bias'));
     layers.push(traceOf(name, values, [rows, units]));
-    yield;
   }
   return { layers, outputs: [{ shape: [rows, model.outputs], values: Float32Array.from(values) }] };
 }

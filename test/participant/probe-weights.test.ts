@@ -1,4 +1,6 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, describe, expect, test } from 'vitest';
+import type { ConsiliumError } from '../../src/errors/problem.ts';
 import { probeWeights } from '../../src/participant/probe-weights.ts';
 import type { ProbeTask } from '../../src/participant/trainer.ts';
 import { TfjsTrainer } from '../../src/participant/trainers/tfjs.ts';
@@ -50,6 +52,9 @@ async function firstOff(job: Job, trainer: Parameters<typeof probeWeights>[0]): 
   const { layers } = await probeWeights(trainer, taskOf(job));
   return layers.find(({ relativeL2 }) => relativeL2 > 1e-5)?.layer;
 }
+
+/** Threads of this process beside its main one. */
+const threads = () => (process.report.getReport() as unknown as { workers: unknown[] }).workers.length;
 
 describe('the probe of the weights', () => {
   test.each([
@@ -112,6 +117,7 @@ describe('the probe of the weights', () => {
         probes: probes.map(() => ({ layers: [], outputs: values.length > 0 ? [{ shape, values }] : [] })),
       }),
     });
+    const before = threads();
     for (const trainer of [
       answering(new Float32Array(0), []),
       answering(new Float32Array(2), [1, 2]),
@@ -120,5 +126,32 @@ describe('the probe of the weights', () => {
       const { layers } = await probeWeights(trainer, taskOf(mlp));
       expect(layers).toEqual([{ layer: 'output', relativeL2: Number.MAX_VALUE, probe: 'normal' }]);
     }
+    expect(threads(), 'threads left behind').toBe(before);
+  });
+
+  test('leaves the process to its heartbeats while a large convolution is computed, and ends with its signal', async () => {
+    // Filters far beyond the bounds of a job: in plain JavaScript this layer takes an hour.
+    const model = {
+      ...square.model,
+      input: { channels: 1, height: 700, width: 700 },
+      convolutions: [{ channels: 8, kernel: 401, stride: 1, pool: 350, batchNorm: false }],
+    };
+    const large = { ...square, model } as Job;
+    const before = threads();
+    const abort = new AbortController();
+    let asked = 0;
+    const trainer = {
+      probe: async () => {
+        asked += 1;
+        return { engine: 'mute', channelsLast: false, probes: [] };
+      },
+    };
+    const probing = probeWeights(trainer, { ...taskOf(large), signal: abort.signal });
+    const ended = probing.catch((error: ConsiliumError) => error.problem);
+    for (let beat = 0; beat < 20; beat++) await pause(10);
+    abort.abort('its job is over');
+    expect(await ended).toEqual({ code: 'WITHDRAWN', details: { reason: 'its job is over' } });
+    expect(asked).toBe(0);
+    expect(threads(), 'threads left behind').toBe(before);
   });
 });
