@@ -9,6 +9,7 @@ import { inferMapping } from '../../weights/layouts/infer-mapping.ts';
 import type { Framework } from '../../weights/layouts/layer.ts';
 import { frameworkOf } from '../../weights/layouts/map-weights.ts';
 import { describeWeights } from '../../weights/schema/describe-weights.ts';
+import { successorOf } from '../../weights/schema/successor.ts';
 import { parseVersion } from '../../weights/schema/version.ts';
 import {
   manifestText,
@@ -18,6 +19,7 @@ import {
 import { act, type CommandContext } from '../context.ts';
 import { parseFlattened } from '../convert-layout.ts';
 import { passphraseOf } from '../key-passphrase.ts';
+import { loadManifest } from '../load-manifest.ts';
 import {
   type EngineOptions,
   modelToRun,
@@ -40,6 +42,8 @@ interface ManifestOptions extends EngineOptions {
   readonly seed: number;
   readonly batch: number;
   readonly square?: string;
+  readonly previous?: string;
+  readonly default: readonly string[];
   readonly key?: string;
   readonly to?: string;
 }
@@ -74,6 +78,16 @@ export function registerWeightsManifest(weights: Command, terminal: Terminal): v
     .addOption(wholeOption('--seed <number>', 'of the probes', 0, 2 ** 32 - 1).default(1))
     .addOption(wholeOption('--batch <rows>', 'rows of each probe', 1, 256).default(2))
     .option('--square <reason>', 'why the height of an input is its width')
+    .option(
+      '--previous <manifest>',
+      'the manifest of the version before: what changed since goes into the new one',
+    )
+    .option(
+      '--default <tensor=number>',
+      'what a site fills in that does not have the tensor yet; once for each',
+      collected,
+      [],
+    )
     .option('--key <file>', 'sign it with the private key in this file')
     .option('--to <file>', 'where to (ID.weights.json unless said)');
   withEngineOptions(command).action(
@@ -90,8 +104,14 @@ async function write(context: CommandContext, file: string, options: ManifestOpt
   const signer = options.key
     ? await loadKeyFile(options.key, { passphrase: passphraseOf(context.terminal) })
     : undefined;
-  const described = await describe(context, file, options);
-  const checked = weightsManifestSchema.safeParse(described);
+  const defaults = parseDefaults(options.default);
+  const previous = options.previous === undefined ? undefined : await loadManifest(context, options.previous);
+  if (previous && previous.schema.id !== options.id) {
+    fail('USAGE', { reason: `${options.previous} is of ${previous.schema.id}, not of ${options.id}` });
+  }
+  const described = withDefaults(await describe(context, file, options), defaults, file);
+  const succeeding = previous ? succeed(context, previous, described) : described;
+  const checked = weightsManifestSchema.safeParse(succeeding);
   if (!checked.success) {
     const [issue] = checked.error.issues;
     fail('USAGE', { reason: `no manifest can be written: ${issue?.path.join('.')}: ${issue?.message}` });
@@ -165,4 +185,53 @@ async function describeFiles(
   } finally {
     native.close();
   }
+}
+
+/** Names of tensors and what is filled in for them, as people write it: norm.weight=1. Throws USAGE. */
+function parseDefaults(texts: readonly string[]): ReadonlyMap<string, number> {
+  return new Map(
+    texts.map((text) => {
+      const [, tensor = '', digits = ''] = /^(.+)=([^=\s]+)$/.exec(text) ?? [];
+      const value = Number(digits);
+      if (tensor === '' || !Number.isFinite(value)) {
+        fail('USAGE', {
+          reason: `--default takes a tensor and a number, such as norm.weight=1, not ${text}`,
+        });
+      }
+      return [tensor, value] as const;
+    }),
+  );
+}
+
+function withDefaults(
+  described: WeightsManifest,
+  defaults: ReadonlyMap<string, number>,
+  file: string,
+): WeightsManifest {
+  const names = described.tensors.map(({ name }) => name);
+  const stray = [...defaults.keys()].find((name) => !names.includes(name));
+  if (stray !== undefined)
+    fail('USAGE', { reason: `--default names ${stray}, which is no tensor of ${file}` });
+  return {
+    ...described,
+    tensors: described.tensors.map((tensor) => {
+      const value = defaults.get(tensor.name);
+      return value === undefined ? tensor : { ...tensor, default: value };
+    }),
+  };
+}
+
+/** The manifest with what it has of the one before. Throws CHECK_FAILED where its version was not raised by the step due. */
+function succeed(
+  context: CommandContext,
+  previous: WeightsManifest,
+  described: WeightsManifest,
+): WeightsManifest {
+  const { manifest, report } = successorOf(previous, described);
+  const { taken = 'down', needed, changes } = report;
+  const told = changes.map(({ about, message }) => (about === undefined ? message : `${about}: ${message}`));
+  const step = `${report.from} -> ${report.to} is ${taken.toUpperCase()}, the change needs ${needed.toUpperCase()}`;
+  if (report.verdict === 'failed') fail('CHECK_FAILED', { reason: [step, ...told].join('\n') });
+  for (const line of [step, ...told]) context.say(line);
+  return manifest;
 }

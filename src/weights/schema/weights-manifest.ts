@@ -4,7 +4,8 @@ import { FRAMEWORKS, LAYER_OPS } from '../layouts/layer.ts';
 import { elementCount } from '../manifest.ts';
 import { probeFaults, probeSectionSchema } from '../probes/probe-section.ts';
 import { TENSOR_DTYPES, type TensorDtype } from '../tensor-dtype.ts';
-import { VERSION_PATTERN } from './version.ts';
+import { historyFaults, historySchema } from './history.ts';
+import { parseVersion, stepBetween, VERSION_PATTERN } from './version.ts';
 
 const extent = z
   .number()
@@ -63,6 +64,11 @@ export const weightsManifestSchema = z.strictObject({
         shape,
         dtype: z.enum(DTYPES),
         default: z.number().optional().describe('what a site fills in that does not have it yet'),
+        since: z
+          .string()
+          .regex(VERSION_PATTERN)
+          .optional()
+          .describe('beside a default: the version that it came with, of this MAJOR'),
         sha256: hex.optional().describe('of its bytes in canonical form, little-endian'),
         sm3: hex.optional(),
       }),
@@ -105,6 +111,7 @@ export const weightsManifestSchema = z.strictObject({
     .array(z.strictObject({ tensors: name, relativeL2: z.number().positive().max(1), reason }))
     .default([])
     .describe('tensors that are compared by their relative error in place of bit for bit'),
+  history: historySchema.optional(),
   probe: probeSectionSchema.optional().describe('seeded inputs, and what the model has to make of them'),
   signature: z
     .strictObject({ algorithm: z.string(), keyId: z.string(), publicKey: z.base64(), value: z.base64() })
@@ -130,9 +137,18 @@ export function manifestText(manifest: WeightsManifest): string {
  * What a manifest says that cannot be: names twice, pieces of unknown tensors, orders that are none, elements that are
  * gained or lost. Sentences without their full stop; made for files that came from elsewhere.
  */
-export function manifestFaults({ tensors, mapping, probe }: WeightsManifest): readonly string[] {
+export function manifestFaults(manifest: WeightsManifest): readonly string[] {
+  const { schema, tensors, mapping, history, probe } = manifest;
   const shapes = new Map(tensors.map((tensor) => [tensor.name, tensor.shape]));
   const faults: string[] = probe ? [...probeFaults(probe)] : [];
+  if (history) faults.push(...historyFaults(history, schema.version));
+  for (const tensor of tensors) {
+    if (tensor.since !== undefined && !cameWithin(schema.version, tensor.since, tensor.default)) {
+      faults.push(
+        `${tensor.name} came with ${tensor.since}: that takes a default, and a MINOR of ${schema.version} or before it`,
+      );
+    }
+  }
   if (shapes.size < tensors.length) faults.push('a tensor is named twice');
   if (new Set(mapping.map(({ tensor }) => tensor)).size < mapping.length) {
     faults.push('a tensor is mapped twice');
@@ -163,4 +179,12 @@ export function manifestFaults({ tensors, mapping, probe }: WeightsManifest): re
     }
   }
   return faults;
+}
+
+/** Whether a tensor may have come with version `since` of a schema that is at `version` now. */
+function cameWithin(version: string, since: string, value: number | undefined): boolean {
+  const [now, then] = [parseVersion(version)!, parseVersion(since)!];
+  return (
+    value !== undefined && then.minor > 0 && then.major === now.major && stepBetween(then, now) !== undefined
+  );
 }
