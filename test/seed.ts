@@ -1,5 +1,7 @@
+import { randomInt } from 'node:crypto';
 import fc from 'fast-check';
 
 // The seed of every property is CONSILIUM_SEED: a number that a failure named, or `random`; see vitest.config.ts.
-const seed = process.env.CONSILIUM_SEED;
-if (seed !== 'random') fc.configureGlobal({ ...fc.readConfigureGlobal(), seed: Number(seed) });
+const said = process.env.CONSILIUM_SEED;
+const seed = said === 'random' ? randomInt(2 ** 31) : Number(said);
+fc.configureGlobal({ ...fc.readConfigureGlobal(), seed });

@@ -43,6 +43,11 @@ const TYPED_FIELDS: Partial<Record<TensorDtype, number>> = {
 };
 const INT32_DATA = 5;
 
+/** Operator sets of a model; each is a domain of its own. */
+const OPSETS_MAX = 1_000;
+/** Keys of an initialiser's external data; ONNX knows five. */
+const EXTERNAL_ENTRIES_MAX = 100;
+
 /** Whether the protobuf of a file is a ModelProto: it has a graph, field 7. */
 export function isOnnx(source: ByteSource): boolean {
   for (const field of protobufFields(source, 0, source.size, 'ONNX')) {
@@ -96,12 +101,15 @@ export function openOnnx(folder: ByteFolder, limits: WeightsLimits): StoredTenso
     return multiplies === undefined ? tensor : { ...tensor, multiplies };
   });
   let producer: string | undefined;
+  const opsets: string[] = [];
   for (const field of protobufFields(source, 0, source.size, 'ONNX')) {
     if (field.number === 1) metadata.set('ir_version', String(field.value));
     if (field.number === 2) producer = textOfField(source, field);
     if (field.number === 3) producer = `${producer ?? ''} ${textOfField(source, field)}`.trim();
-    if (field.number === 8) metadata.set('opset', opsetText(source, field, metadata.get('opset')));
+    if (field.number === 8) opsets.push(opsetText(source, field));
+    checkLimit(source, 'its end', opsets.length, OPSETS_MAX, 'operator sets');
   }
+  if (opsets.length > 0) metadata.set('opset', opsets.join(', '));
   // Without one no node has a meaning; it stands at the end of the file.
   if (Number(metadata.get('ir_version')) >= 3 && !metadata.has('opset')) {
     fail('WEIGHTS_MALFORMED', {
@@ -173,6 +181,13 @@ export function readOnnxTensor(source: ByteSource, at: ProtobufField, limits: We
     if (field.number === 13) {
       const [key, value] = entryText(source, field);
       external.set(key, value);
+      checkLimit(
+        source,
+        `initialiser ${name}`,
+        external.size,
+        EXTERNAL_ENTRIES_MAX,
+        'entries of external data',
+      );
     }
     if (field.number === 14) inFile = field.value === 1n;
   }
@@ -188,14 +203,14 @@ function entryText(source: ByteSource, entry: ProtobufField): readonly [string, 
   return texts;
 }
 
-function opsetText(source: ByteSource, opset: ProtobufField, before: string | undefined): string {
+function opsetText(source: ByteSource, opset: ProtobufField): string {
   let domain = 'ai.onnx';
   let version = '?';
   for (const field of protobufFields(source, opset.at, opset.length, 'ONNX')) {
     if (field.number === 1 && field.length > 0) domain = textOfField(source, field);
     if (field.number === 2) version = String(field.value);
   }
-  return [...(before === undefined ? [] : [before]), `${domain} ${version}`].join(', ');
+  return `${domain} ${version}`;
 }
 
 function tensorOf(

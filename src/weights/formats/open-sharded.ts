@@ -1,7 +1,7 @@
 import { fail } from '../../errors/problem.ts';
 import { type ByteFolder, type ByteSource, takeBytes } from '../byte-source.ts';
 import { checkLimit, type WeightsLimits } from '../limits.ts';
-import type { StoredTensor, StoredTensors } from '../stored-tensors.ts';
+import type { StoredTensor, StoredTensors, WeightsFormat } from '../stored-tensors.ts';
 import { openPart } from './contained-path.ts';
 import { repeatedName } from './safetensors-header.ts';
 
@@ -54,7 +54,10 @@ export function openSharded(
   if (paths.length === 0) malformed(main, 'weight_map', 'it names no tensor');
   checkLimit(main, 'weight_map', paths.length, SHARDS_MAX, 'files');
   const held = new Map<string, StoredTensor>();
-  const shards = paths.map((path) => {
+  const omitted: StoredTensors['omitted'][number][] = [];
+  const seen = { formats: new Set<WeightsFormat>(), frameworks: new Set<string | undefined>() };
+  for (const path of paths) {
+    // Of a shard no more is kept than the index names: what a thousand of them say beside that would add up.
     const shard = openShard(openPart(folder, path));
     for (const tensor of shard.tensors) {
       const stated = Object.hasOwn(map, tensor.name) ? map[tensor.name] : undefined;
@@ -65,11 +68,19 @@ export function openSharded(
       }
       held.set(tensor.name, tensor);
     }
-    return shard;
-  });
-  const formats = [...new Set(shards.map(({ format }) => format))];
+    seen.formats.add(shard.format);
+    seen.frameworks.add(shard.framework);
+    checkLimit(
+      main,
+      path,
+      omitted.length + shard.omitted.length,
+      limits.itemsMax,
+      'things that are no tensors',
+    );
+    for (const one of shard.omitted) omitted.push(one);
+  }
+  const [formats, frameworks] = [[...seen.formats], [...seen.frameworks]];
   if (formats.length > 1) malformed(main, 'weight_map', `its files are ${formats.join(' and ')}`);
-  const frameworks = [...new Set(shards.map(({ framework }) => framework))];
   const [framework] = frameworks;
   return {
     file: main.name,
@@ -85,7 +96,7 @@ export function openSharded(
       ([name, path]) =>
         held.get(name) ?? malformed(main, `tensor ${name} of weight_map`, `${path} does not hold it`),
     ),
-    omitted: shards.flatMap(({ omitted }) => omitted),
+    omitted,
   };
 }
 

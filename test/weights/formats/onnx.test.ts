@@ -53,6 +53,29 @@ describe('models that onnx wrote', () => {
   });
 });
 
+describe('a model that repeats itself', () => {
+  const opened = (...bytes: number[]) =>
+    openStoredTensors({ main: sourceInMemory('m.onnx', Uint8Array.from(bytes)), beside: () => undefined });
+  const times = (count: number, bytes: (at: number) => number[]) =>
+    Array.from({ length: count }, (_, at) => bytes(at)).flat();
+
+  test('imports as many operator sets as there can be domains, and no more', () => {
+    const model = (sets: number) => [0x08, 9, 0x3a, 0, ...times(sets, () => [0x42, 2, 0x10, 17])];
+    expect(opened(...model(1_000)).ok).toBe(true);
+    expect(opened(...model(1_001))).toMatchObject({
+      refusal: { code: 'WEIGHTS_TOO_LARGE', details: { asked: '1001 operator sets' } },
+    });
+  });
+
+  test('says no more of external data than there can be to say', () => {
+    const tensor = times(101, (at) => [0x6a, 3, 0x0a, 1, at]);
+    const graph = [0x2a, ...[(tensor.length & 0x7f) | 0x80, tensor.length >> 7], ...tensor];
+    expect(opened(0x08, 9, 0x3a, (graph.length & 0x7f) | 0x80, graph.length >> 7, ...graph)).toMatchObject({
+      refusal: { code: 'WEIGHTS_TOO_LARGE', details: { asked: '101 entries of external data' } },
+    });
+  });
+});
+
 describe('a protobuf message', () => {
   const fieldsOf = (...bytes: number[]) => [
     ...protobufFields(sourceInMemory('m', Uint8Array.from(bytes)), 0, bytes.length, 'ONNX'),

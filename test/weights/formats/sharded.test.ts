@@ -2,6 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
+import { zipSync } from 'fflate';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { openWeightsFile } from '../../../src/engines/open-weights-file.ts';
 import { ConsiliumError } from '../../../src/errors/problem.ts';
@@ -135,6 +136,19 @@ test.each<[string, unknown, ReadonlyMap<string, Uint8Array>, string]>([
   ],
 ])('refuses %s', (_, index, there, told) => {
   expect(() => open(there, index)).toThrow(told);
+});
+
+test('what shards hold beside tensors is bounded for all of them together', () => {
+  // dict of names to torch.float32, as pickle protocol 2 writes it.
+  const odd = Array.from({ length: 30 }, (_, at) => `X\x02\0\0\0${10 + at}ctorch\nfloat32\n`).join('');
+  const pickle = Uint8Array.from(Buffer.from(`\x80\x02}(${odd}u.`, 'latin1'));
+  const paths = ['a.bin', 'b.bin', 'c.bin', 'd.bin'];
+  const there = new Map(paths.map((path) => [path, zipSync({ 'm/data.pkl': pickle })]));
+  const index = { weight_map: Object.fromEntries(paths.map((path) => [path, path])) };
+  expect(() => open(there, index, { ...WEIGHTS_LIMITS, itemsMax: 119 })).toThrow(
+    '119 things that are no tensors',
+  );
+  expect(() => open(there, index, { ...WEIGHTS_LIMITS, itemsMax: 120 })).toThrow('does not hold it');
 });
 
 test('an index that is damaged anywhere is read as it was or refused by name', () => {
