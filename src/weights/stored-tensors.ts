@@ -19,6 +19,12 @@ export type WeightsFormat = keyof typeof WEIGHTS_FORMATS;
 /** What a graph does with a matrix: multiplies by its rows ([outputs, inputs]) or its columns, or looks up rows. */
 export type MatrixUse = 'rows' | 'columns' | 'gathered';
 
+/** What a recurrent node of a graph takes a tensor as; nodes are counted from 0 in the order of the graph. */
+export interface RecurrentUse {
+  readonly node: number;
+  readonly input: 'W' | 'R' | 'B';
+}
+
 /** One tensor of an opened weights file. Nothing of its values is in memory until it is read. */
 export interface StoredTensor {
   /** What a person calls the file that it is in. */
@@ -37,6 +43,8 @@ export interface StoredTensor {
   readonly quantised?: 'uint8' | 'uint16' | 'float16';
   /** Of a matrix in an ONNX graph: what the graph does with it, where that is one thing. */
   readonly multiplies?: MatrixUse;
+  /** Of an ONNX graph: the recurrent node that takes it, where that is one. */
+  readonly recurrent?: RecurrentUse;
   /**
    * Fills `into`, a whole number of elements long, with the elements from `start` on: row-major (views and Fortran
    * order are put in order), little-endian. Reads from front to back are the fast ones. Throws WEIGHTS_* where the

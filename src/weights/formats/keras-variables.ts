@@ -10,11 +10,11 @@ const VARIABLES: Readonly<Record<string, readonly (readonly string[])[]>> = {
   layer_normalization: [['gamma', 'beta']],
   group_normalization: [['gamma', 'beta']],
   embedding: [['embeddings']],
-  lstm_cell: [
-    ['kernel', 'recurrent_kernel'],
-    ['kernel', 'recurrent_kernel', 'bias'],
+  separable_conv: [
+    ['depthwise_kernel', 'pointwise_kernel'],
+    ['depthwise_kernel', 'pointwise_kernel', 'bias'],
   ],
-  gru_cell: [
+  cell: [
     ['kernel', 'recurrent_kernel'],
     ['kernel', 'recurrent_kernel', 'bias'],
   ],
@@ -23,6 +23,11 @@ const VARIABLES: Readonly<Record<string, readonly (readonly string[])[]>> = {
 /** Layers that have a kernel and perhaps a bias; the parts of a MultiHeadAttention among them. */
 const KERNEL =
   /^(?:dense|einsum_dense|(?:depthwise_)?conv[123]d(?:_transpose)?|(?:query|key|value|output)_dense)$/;
+
+const SEPARABLE = /^separable_conv[12]d$/;
+
+/** Cells of recurrent layers; a Bidirectional does not say what its two layers are, and all have the same variables. */
+const CELL = /^(?:lstm|gru|simple_rnn|forward_layer|backward_layer)_cell$/;
 
 /**
  * What Keras 3 calls the variable at a path of a weights file such as `/layers/conv2d_1/vars/0`: the names of the
@@ -49,6 +54,8 @@ export function kerasVariableName(file: Hdf5File, path: string): string | undefi
 
 function variablesOf(owner: string): readonly (readonly string[])[] | undefined {
   if (KERNEL.test(owner)) return VARIABLES.kernel;
+  if (SEPARABLE.test(owner)) return VARIABLES.separable_conv;
+  if (CELL.test(owner)) return VARIABLES.cell;
   return Object.hasOwn(VARIABLES, owner) ? VARIABLES[owner] : undefined;
 }
 

@@ -1,16 +1,26 @@
 import type { ByteSource } from '../byte-source.ts';
 import { checkLimit, type WeightsLimits } from '../limits.ts';
-import type { MatrixUse } from '../stored-tensors.ts';
+import type { MatrixUse, RecurrentUse } from '../stored-tensors.ts';
 import { type ProtobufField, protobufFields, signedValue, textOfField } from './protobuf-fields.ts';
 import { VarintElements } from './varint-elements.ts';
 
+/** What a graph does with its initialisers, by their names; what is used in two ways is left out. */
+export interface GraphUses {
+  readonly matrices: ReadonlyMap<string, MatrixUse>;
+  readonly recurrent: ReadonlyMap<string, RecurrentUse>;
+}
+
+/** Inputs 1, 2 and 3 of a recurrent node. */
+const RECURRENT_INPUTS = ['W', 'R', 'B'] as const;
+
 /**
- * What the graph of an ONNX model does with each matrix that it takes as it is: names do not say whether a matrix is
- * [outputs, inputs], as Gemm with transB takes it, or the transpose. A matrix that is used in two ways is left out. Throws
+ * What the graph of an ONNX model does with what it takes as it is: names do not say whether a matrix is [outputs,
+ * inputs], as Gemm with transB takes it, or the transpose, nor which of three numbered tensors is the W of an LSTM. Throws
  * WEIGHTS_MALFORMED or WEIGHTS_TOO_LARGE. Source: onnx.proto of ONNX 1.22, GraphProto, NodeProto, AttributeProto; ONNX
- * operators Gemm, MatMul, Gather and Transpose.
+ * operators Gemm, MatMul, Gather, Transpose, LSTM and GRU.
  */
-export function matrixUses(source: ByteSource, limits: WeightsLimits): ReadonlyMap<string, MatrixUse> {
+export function graphUses(source: ByteSource, limits: WeightsLimits): GraphUses {
+  const recurrent = new Map<string, RecurrentUse | 'several'>();
   const uses = new Map<string, MatrixUse | 'several'>();
   /** Outputs that are a matrix with its axes exchanged. */
   const turned = new Map<string, string>();
@@ -32,6 +42,12 @@ export function matrixUses(source: ByteSource, limits: WeightsLimits): ReadonlyM
         turned.set(output, inputs[0]!);
         continue;
       }
+      if (op === 'LSTM' || op === 'GRU') {
+        for (const [at, input] of RECURRENT_INPUTS.entries()) {
+          const name = inputs[at + 1];
+          if (name) recurrent.set(name, recurrent.has(name) ? 'several' : { node: nodes - 1, input });
+        }
+      }
       const place = op === 'Gather' ? 0 : 1;
       for (const [at, input] of inputs.entries()) {
         const name = turned.get(input) ?? input;
@@ -41,7 +57,13 @@ export function matrixUses(source: ByteSource, limits: WeightsLimits): ReadonlyM
       }
     }
   }
-  return new Map([...uses].flatMap(([name, use]) => (use === 'several' ? [] : [[name, use] as const])));
+  return { matrices: usedOnce(uses), recurrent: usedOnce(recurrent) };
+}
+
+function usedOnce<Use>(uses: ReadonlyMap<string, Use | 'several'>): ReadonlyMap<string, Use> {
+  return new Map(
+    [...uses].flatMap(([name, use]) => (use === 'several' ? [] : [[name, use as Use] as const])),
+  );
 }
 
 function useOf(op: string, byRows: boolean, turned: boolean): MatrixUse | undefined {

@@ -5,7 +5,7 @@ import { elementCount } from '../manifest.ts';
 import type { StoredTensor, StoredTensors } from '../stored-tensors.ts';
 import { dtypeBytes, type TensorDtype } from '../tensor-dtype.ts';
 import { openPart } from './contained-path.ts';
-import { matrixUses } from './onnx-uses.ts';
+import { graphUses } from './onnx-uses.ts';
 import { type ProtobufField, protobufFields, signedValue, textOfField } from './protobuf-fields.ts';
 import { VarintElements } from './varint-elements.ts';
 
@@ -95,10 +95,11 @@ export function openOnnx(folder: ByteFolder, limits: WeightsLimits): StoredTenso
     if (proto.dataType === STRING) omitted.push({ name: proto.name, reason: 'its elements are strings' });
     else tensors.push(tensorOf(source, proto, partOfName, limits));
   }
-  const uses = tensors.some(({ shape }) => shape.length === 2) ? matrixUses(source, limits) : new Map();
+  const uses = graphUses(source, limits);
   const told = tensors.map((tensor) => {
-    const multiplies = tensor.shape.length === 2 ? uses.get(tensor.name) : undefined;
-    return multiplies === undefined ? tensor : { ...tensor, multiplies };
+    const multiplies = tensor.shape.length === 2 ? uses.matrices.get(tensor.name) : undefined;
+    const recurrent = uses.recurrent.get(tensor.name);
+    return { ...tensor, ...(multiplies ? { multiplies } : {}), ...(recurrent ? { recurrent } : {}) };
   });
   let producer: string | undefined;
   const opsets: string[] = [];

@@ -5,7 +5,8 @@ import { flattenBefore, mapText } from './flatten-before.ts';
 import { BATCH_COUNT, type Framework, type Layer, type LayerOp, type NativeLayer } from './layer.ts';
 import { nativeLayer } from './layer-rules.ts';
 import type { MappedLayer } from './mapping.ts';
-import { inCountingOrder, type NativeGroup, nativeLayers, plainName } from './native-layers.ts';
+import { directionOf, inCountingOrder, type NativeGroup, nativeLayers, plainName } from './native-layers.ts';
+import { onnxGroups } from './onnx-groups.ts';
 import type { TensorRecipe } from './tensor-recipe.ts';
 
 /** What a person may say where the files do not tell. */
@@ -132,28 +133,39 @@ function fitsOf(
   groups: readonly NativeGroup[],
   framework: Framework,
 ): readonly Fit[] {
-  return groups.flatMap((group) =>
-    layer.ops.flatMap((op) => {
-      const shaped: Layer = {
-        op,
-        parts: layer.parts,
-        ...detailsOf(op, layer, group),
-        ...(map ? { flattened: map } : {}),
-      };
-      const native =
-        framework === 'onnx' && keepsEveryPart(layer, group)
-          ? keptAsItIs(layer)
-          : nativeLayer(framework, shaped);
-      const laid = native.ok ? laidInto(native.value.recipes, layer, group) : undefined;
-      if (!native.ok || !laid) return [];
-      const dropped = Object.fromEntries(
-        Object.entries(native.value.dropped).flatMap(([part, reason]) =>
-          layer.names[part] === undefined ? [] : [[layer.names[part], reason]],
-        ),
-      );
-      return [{ layer, shaped, group, dropped, ...laid }];
-    }),
-  );
+  return groups
+    .filter((group) => mayBeOf(layer, directionOf(group, groups)))
+    .flatMap((group) =>
+      layer.ops.flatMap((op) => {
+        const shaped: Layer = {
+          op,
+          parts: layer.parts,
+          ...detailsOf(op, layer, group),
+          ...(map ? { flattened: map } : {}),
+        };
+        const native =
+          framework === 'onnx' && keepsEveryPart(layer, group)
+            ? keptAsItIs(layer)
+            : nativeLayer(framework, shaped);
+        const laid = native.ok ? laidInto(native.value.recipes, layer, group) : undefined;
+        if (!native.ok || !laid) return [];
+        const dropped = Object.fromEntries(
+          Object.entries(native.value.dropped).flatMap(([part, reason]) =>
+            layer.names[part] === undefined ? [] : [[layer.names[part], reason]],
+          ),
+        );
+        return [{ layer, shaped, group, dropped, ...laid }];
+      }),
+    );
+}
+
+/** Whether a layer may be that of a direction; where the engine names none, any may. */
+function mayBeOf({ name }: FoundLayer, direction: ReturnType<typeof directionOf>): boolean {
+  return direction === undefined || (direction === 'backward') === isReverse(name);
+}
+
+function isReverse(layer: string): boolean {
+  return /_l\d+_reverse$/.test(layer);
 }
 
 /** Whether a graph holds every part of a layer under its own name and shape: it then reorders gates by nodes. */
@@ -304,7 +316,9 @@ function byOrder(
   for (const [key, places] of alike) {
     const names = key.split('\n');
     if (names.length !== places.length || !inCountingOrder(names)) continue;
-    if (!inCountingOrder(places.map((place) => layers[place]!.name))) continue;
+    const own = places.map((place) => layers[place]!.name);
+    // Which direction comes first is a matter of taste.
+    if (!inCountingOrder(own) || new Set(own.map(isReverse)).size > 1) continue;
     for (const [nth, place] of places.entries()) {
       const fit = open(place).find(({ group }) => group.name === names[nth]);
       if (fit) take(place, fit, 'the same order among layers of such shapes');
@@ -341,34 +355,4 @@ function troubleOf(
     layer: layer.name,
     message: `${layer.name} may be any of ${names.slice(0, 5).join(', ')}${names.length > 5 ? ', ...' : ''}`,
   };
-}
-
-/**
- * ONNX initialisers have no layers: those that bear a canonical name are that tensor, the others are tried one by one
- * for the recipes of the layers that are left.
- */
-function onnxGroups(layers: readonly FoundLayer[], tensors: readonly StoredTensor[]): readonly NativeGroup[] {
-  const byName = new Map(tensors.map((tensor) => [tensor.name, tensor]));
-  const named = layers.flatMap((layer) => {
-    const leaves = new Map<string, StoredTensor>();
-    for (const [part, name] of Object.entries(layer.names)) {
-      const tensor = byName.get(name);
-      if (tensor) leaves.set(part, tensor);
-    }
-    return leaves.size > 0 ? [{ name: layer.name, leaves }] : [];
-  });
-  const used = new Set(named.flatMap(({ leaves }) => [...leaves.values()]));
-  const free = tensors.filter((tensor) => !used.has(tensor));
-  // Exporters write W, R and B of a recurrent node one after the other.
-  const recurrent = free.flatMap((tensor, place) => {
-    const [hidden, bias] = [free[place + 1], free[place + 2]];
-    if (tensor.shape.length !== 3 || hidden?.shape.length !== 3) return [];
-    const leaves = new Map([
-      ['W', tensor],
-      ['R', hidden],
-    ]);
-    if (bias?.shape.length === 2) leaves.set('B', bias);
-    return [{ name: tensor.name, leaves }];
-  });
-  return [...named, ...recurrent];
 }

@@ -29,7 +29,29 @@ export function nativeLayers(tensors: readonly StoredTensor[]): readonly NativeG
     group.set(leaf.join('/'), tensor);
     groups.set(layer, group);
   }
-  return [...groups].map(([name, leaves]) => ({ name, leaves }));
+  return [...groups].flatMap(([name, leaves]) => separated({ name, leaves }));
+}
+
+/** A separable convolution is two layers of PyTorch: a depthwise one, and one over the channels alone that has the bias. */
+function separated({ name, leaves }: NativeGroup): readonly NativeGroup[] {
+  const { depthwise_kernel, pointwise_kernel, ...others } = Object.fromEntries(leaves);
+  if (!depthwise_kernel || !pointwise_kernel) return [{ name, leaves }];
+  return [
+    { name: `${name}/depthwise`, leaves: new Map([['depthwise_kernel', depthwise_kernel]]) },
+    { name: `${name}/pointwise`, leaves: new Map(Object.entries({ kernel: pointwise_kernel, ...others })) },
+  ];
+}
+
+/** Which of the two layers of a bidirectional one a group is: its path says so, and the other one is there too. */
+export function directionOf(
+  group: NativeGroup,
+  groups: readonly NativeGroup[],
+): 'forward' | 'backward' | undefined {
+  const [, above = '', direction] = /^(.*?)(?:^|\/)(forward|backward)_[^/]+/.exec(group.name) ?? [];
+  if (direction !== 'forward' && direction !== 'backward') return undefined;
+  const other = direction === 'forward' ? 'backward' : 'forward';
+  const beside = above === '' ? `${other}_` : `${above}/${other}_`;
+  return groups.some(({ name }) => name.startsWith(beside)) ? direction : undefined;
 }
 
 /** A name without what frameworks write differently: case, separators, the number of an output. */

@@ -239,6 +239,18 @@ const LAYOUT: readonly Mutant[] = [
     'WC301',
     on('lstm/lstm_cell/bias', along(0, blocksInOrder([0, 3, 1, 2]))),
   ),
+  keras(
+    'Bidirectional: the directions exchanged',
+    'WC206',
+    together(
+      ...['kernel', 'recurrent_kernel', 'bias'].map((leaf) =>
+        swap(
+          `bidirectional/forward_lstm_1/lstm_cell/${leaf}`,
+          `bidirectional/backward_lstm_1/lstm_cell/${leaf}`,
+        ),
+      ),
+    ),
+  ),
   keras('GRU: gates left as r, z, n', 'WC204', on('gru/gru_cell/kernel', along(1, blocksInOrder([1, 0, 2])))),
   keras(
     'GRU: recurrent gates left as r, z, n',

@@ -44,16 +44,22 @@ const norm = (op: LayerOp, name: string, features: number): SampleLayer => ({
   name,
   parts: { weight: [features], bias: [features] },
 });
-const recurrent = (op: 'LSTM' | 'GRU', name: string, input: number, hidden: number): SampleLayer => {
+const recurrent = (
+  op: 'LSTM' | 'GRU',
+  name: string,
+  input: number,
+  hidden: number,
+  suffix = '_l0',
+): SampleLayer => {
   const rows = (op === 'LSTM' ? 4 : 3) * hidden;
   return {
     op,
     name,
     parts: {
-      weight_ih_l0: [rows, input],
-      weight_hh_l0: [rows, hidden],
-      bias_ih_l0: [rows],
-      bias_hh_l0: [rows],
+      [`weight_ih${suffix}`]: [rows, input],
+      [`weight_hh${suffix}`]: [rows, hidden],
+      [`bias_ih${suffix}`]: [rows],
+      [`bias_hh${suffix}`]: [rows],
     },
   };
 };
@@ -89,6 +95,8 @@ export const LAYERS: readonly SampleLayer[] = [
   { op: 'Embedding', name: 'words', parts: { weight: [11, 7] } },
   recurrent('LSTM', 'lstm', 6, 6),
   recurrent('GRU', 'gru', 6, 6),
+  recurrent('LSTM', 'vitals', 5, 4),
+  recurrent('LSTM', 'vitals', 5, 4, '_l0_reverse'),
   {
     op: 'MultiheadAttention',
     name: 'attention',
@@ -163,10 +171,16 @@ export function nativeName(framework: Framework, layer: SampleLayer, leaf: strin
   if (layer.op === 'Parameter') return layer.name;
   if (framework === 'keras' || framework === 'tfjs') {
     const cell = layer.op === 'LSTM' ? '/lstm_cell' : layer.op === 'GRU' ? '/gru_cell' : '';
-    return `${layer.name}${cell}/${leaf}`;
+    return `${pathOf(layer)}${cell}/${leaf}`;
   }
   // Exporters give recurrent nodes and MatMul weights numbers for names.
   return /^[WRB]$/.test(leaf) ? `onnx::${layer.op}_${layer.name}_${leaf}` : `${layer.name}.${leaf}`;
+}
+
+/** The path of a layer; one of two directions stands within a wrapper, whose name is any. */
+function pathOf({ name, parts }: SampleLayer): string {
+  if (name !== 'vitals') return name;
+  return `bidirectional/${'weight_ih_l0' in parts ? 'forward' : 'backward'}_lstm_1`;
 }
 
 /** Tensors in memory as an opened file. */

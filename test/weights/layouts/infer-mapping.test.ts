@@ -216,3 +216,101 @@ test('names are compared without what frameworks add, and counted as people coun
   expect(inCountingOrder(['dense', 'dense_1', 'dense_2', 'dense_10'])).toBe(true);
   expect(inCountingOrder(['dense', 'dense_1', 'dense_10', 'dense_2'])).toBe(false);
 });
+
+const steps = (name: string, input: number, suffixes: readonly string[]) =>
+  Object.fromEntries(
+    suffixes.flatMap((suffix) => [
+      [`${name}.weight_ih${suffix}`, [12, input]],
+      [`${name}.weight_hh${suffix}`, [12, 3]],
+      [`${name}.bias_ih${suffix}`, [12]],
+      [`${name}.bias_hh${suffix}`, [12]],
+    ]),
+  );
+const cell = (path: string, input: number) => ({
+  [`${path}/lstm_cell/kernel`]: [input, 12],
+  [`${path}/lstm_cell/recurrent_kernel`]: [3, 12],
+  [`${path}/lstm_cell/bias`]: [12],
+});
+
+test('the directions of a bidirectional layer are told by name, whatever the wrapper is called and the file sorts first', () => {
+  const canonical = file(steps('vitals', 2, ['_l0', '_l0_reverse']));
+  const native = file({ ...cell('bi/backward_lstm', 2), ...cell('bi/forward_lstm', 2) });
+  expect(pairs(canonical, native).found).toEqual({
+    vitals_l0: 'bi/forward_lstm/lstm_cell/kernel: the only one of such shapes',
+    vitals_l0_reverse: 'bi/backward_lstm/lstm_cell/kernel: the only one of such shapes',
+  });
+});
+
+test('bidirectional layers over each other are paired by their order, each direction by itself', () => {
+  const canonical = file(steps('rnn', 6, ['_l0', '_l0_reverse', '_l1', '_l1_reverse']));
+  const native = file({
+    ...cell('layers/bidirectional/backward_layer', 6),
+    ...cell('layers/bidirectional/forward_layer', 6),
+    ...cell('layers/bidirectional_1/backward_layer', 6),
+    ...cell('layers/bidirectional_1/forward_layer', 6),
+  });
+  const { found, troubles } = pairs(canonical, native);
+  expect(troubles).toEqual([]);
+  expect(Object.entries(found).map(([layer, tensor]) => `${layer} ${tensor.split('/lstm')[0]}`)).toEqual([
+    'rnn_l0 layers/bidirectional/forward_layer',
+    'rnn_l0_reverse layers/bidirectional/backward_layer',
+    'rnn_l1 layers/bidirectional_1/forward_layer',
+    'rnn_l1_reverse layers/bidirectional_1/backward_layer',
+  ]);
+});
+
+test('two cells of which none says its direction are not paired with both directions by their order', () => {
+  const canonical = file(steps('rnn', 2, ['_l0', '_l0_reverse']));
+  const native = file({ ...cell('a/lstm_1', 2), ...cell('a/lstm_2', 2) });
+  expect(pairs(canonical, native)).toEqual({
+    found: {},
+    troubles: ['ambiguous rnn_l0', 'ambiguous rnn_l0_reverse'],
+  });
+});
+
+test('a separable convolution is a depthwise layer and one over the channels', () => {
+  const canonical = file({
+    'dw.weight': [4, 1, 3, 3],
+    'pw.weight': [6, 4, 1, 1],
+    'pw.bias': [6],
+  });
+  const native = file({
+    'separable/depthwise_kernel': [3, 3, 4, 1],
+    'separable/pointwise_kernel': [1, 1, 4, 6],
+    'separable/bias': [6],
+  });
+  const { layers, troubles } = inferMapping(canonical, native, 'keras');
+  expect(troubles).toEqual([]);
+  expect(layers.map(({ layer, op, tensors }) => `${layer} ${op} ${tensors.join(' ')}`)).toEqual([
+    'dw DepthwiseConv2d separable/depthwise_kernel',
+    'pw Conv2d separable/pointwise_kernel separable/bias',
+  ]);
+});
+
+test('the node of a graph says which tensors are the W, R and B of one recurrent layer', () => {
+  const canonical = file(steps('rnn', 6, ['_l0', '_l0_reverse', '_l1', '_l1_reverse']));
+  const plain = file(
+    {
+      b0: [2, 24],
+      w0: [2, 12, 6],
+      r0: [2, 12, 3],
+      b1: [2, 24],
+      w1: [2, 12, 6],
+      r1: [2, 12, 3],
+    },
+    'onnx',
+  );
+  const native = {
+    ...plain,
+    tensors: plain.tensors.map((tensor) => ({
+      ...tensor,
+      recurrent: { node: Number(tensor.name[1]), input: tensor.name[0]!.toUpperCase() as 'W' | 'R' | 'B' },
+    })),
+  };
+  expect(
+    inferMapping(canonical, native, 'onnx').layers.map(({ layer, tensors }) => [layer, ...tensors]),
+  ).toEqual([
+    ['rnn_l0', 'w0', 'r0', 'b0'],
+    ['rnn_l1', 'w1', 'r1', 'b1'],
+  ]);
+});

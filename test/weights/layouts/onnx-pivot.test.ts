@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { type Node, onnxModel } from '../../../src/engines/operators/onnx-message.ts';
 import { sourceInMemory } from '../../../src/weights/byte-source.ts';
 import { checkFiles } from '../../../src/weights/checks/check-files.ts';
-import { matrixUses } from '../../../src/weights/formats/onnx-uses.ts';
+import { graphUses } from '../../../src/weights/formats/onnx-uses.ts';
 import { openOnnx } from '../../../src/weights/formats/open-onnx.ts';
 import { onnxPivot } from '../../../src/weights/layouts/onnx-pivot.ts';
 import { WEIGHTS_LIMITS } from '../../../src/weights/limits.ts';
@@ -54,9 +54,28 @@ test.each([
   ['no node', [], undefined],
 ] as const)('%s tells how a matrix stands', (_, nodes, use) => {
   const { source, stored } = modelOf(nodes);
-  expect(matrixUses(source, WEIGHTS_LIMITS).get('fc.weight')).toBe(use);
+  expect(graphUses(source, WEIGHTS_LIMITS).matrices.get('fc.weight')).toBe(use);
   expect(stored.tensors.find(({ name }) => name === 'fc.weight')?.multiplies).toBe(use);
   expect(onnxPivot(stored).ok).toBe(use !== undefined);
+});
+
+test('a recurrent node tells which tensors are its W, R and B; what two nodes take is told by none', () => {
+  const three = (place: number) => ({ shape: [1, 8, 2], values: normals(place, 16) });
+  const weights = { w: three(3), r: three(4), b: { shape: [1, 16], values: normals(5, 16) }, v: three(6) };
+  const nodes = [
+    node('Relu', ['x']),
+    node('LSTM', ['x', 'w', 'r', 'b']),
+    { ...node('LSTM', ['y', 'v', 'r']), outputs: ['z'] },
+  ];
+  const bytes = onnxModel({ nodes, weights, integers: {}, rank: 3 });
+  const source = sourceInMemory('lstm.onnx', bytes);
+  const { tensors } = openOnnx({ main: source, beside: () => undefined }, WEIGHTS_LIMITS);
+  expect(tensors.map(({ name, recurrent }) => [name, recurrent])).toEqual([
+    ['w', { node: 1, input: 'W' }],
+    ['r', undefined],
+    ['b', { node: 1, input: 'B' }],
+    ['v', { node: 2, input: 'W' }],
+  ]);
 });
 
 /** A square kernel of Keras, whose shape says nothing, against an ONNX model. */

@@ -1,0 +1,61 @@
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { openWeightsFile } from '../../../src/engines/open-weights-file.ts';
+import { checkFiles } from '../../../src/weights/checks/check-files.ts';
+import type { CheckReport } from '../../../src/weights/checks/report.ts';
+import { frameworkOf } from '../../../src/weights/layouts/map-weights.ts';
+import { FIXTURES } from '../fixtures/fixtures.ts';
+import { sampleOf } from './model-files.ts';
+import { type Sample, storedSample } from './sample-model.ts';
+
+const HINTS = { flattened: { finding: [6, 4, 3], risk: [] } };
+
+/** Checks a file that a framework wrote against one of PyTorch, whose tensors may be spoilt before. */
+async function check(
+  candidate: string,
+  reference: string,
+  spoil: (sample: Sample) => void = () => {},
+): Promise<CheckReport> {
+  const fixture = (file: string) => openWeightsFile(join(FIXTURES, 'hospital', file));
+  const [before, after] = await Promise.all([fixture(reference), fixture(candidate)]);
+  try {
+    const sample = sampleOf(before);
+    spoil(sample);
+    return checkFiles(
+      { stored: storedSample(sample, reference, 'pytorch'), framework: 'pytorch' },
+      { stored: after, framework: frameworkOf(after) },
+      HINTS,
+    );
+  } finally {
+    before.close();
+    after.close();
+  }
+}
+
+test.each([
+  ['vitals.keras', 'vitals.pt'],
+  ['vitals.h5', 'vitals.pt'],
+  ['vitals.onnx', 'vitals.pt'],
+  ['scan.keras', 'scan.pt'],
+  ['scan.h5', 'scan.pt'],
+])('%s is %s, as the two frameworks wrote them', async (candidate, reference) => {
+  const { verdict, findings } = await check(candidate, reference);
+  expect(findings).toEqual([]);
+  expect(verdict).toBe('passed');
+});
+
+test.each(['vitals.keras', 'vitals.h5', 'vitals.onnx'])(
+  'the two directions of a layer exchanged are caught in %s, whatever its wrapper is called',
+  async (candidate) => {
+    const { verdict, findings } = await check(candidate, 'vitals.pt', (sample) => {
+      for (const part of ['weight_ih', 'weight_hh', 'bias_ih', 'bias_hh']) {
+        const [forward, backward] = [`lstm.${part}_l1`, `lstm.${part}_l1_reverse`];
+        const [one, other] = [sample.get(forward)!, sample.get(backward)!];
+        sample.set(forward, other);
+        sample.set(backward, one);
+      }
+    });
+    expect(verdict).toBe('failed');
+    expect(findings.map(({ rule }) => rule)).toContain('WC206');
+  },
+);
