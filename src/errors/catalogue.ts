@@ -318,8 +318,8 @@ export const CATALOGUE = {
     status: 'FAILED_PRECONDITION',
     exit: 5,
     retry: 'never',
-    en: 'The job says {what}, which the release of this site does not know. Upgrade the site.',
-    zh: '作业包含 {what}，而该站点的版本不支持。请升级站点。',
+    en: 'The job says {what}, which the release of this site does not know. Upgrade the site to the release of its coordinator.',
+    zh: '作业包含 {what}，而该站点的版本不支持。请将站点升级到协调方的版本。',
   },
   UPDATE_ENCODING_UNSUPPORTED: {
     status: 'FAILED_PRECONDITION',

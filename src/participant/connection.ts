@@ -2,7 +2,7 @@ import { ConsiliumError, type Problem, problem } from '../errors/problem.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Random } from '../ports/random.ts';
 import type { Telemetry } from '../ports/telemetry.ts';
-import type { CoordinatorMessage, Presence, Progress, SiteMessage } from '../rounds/assignment.ts';
+import type { HeardMessage, Presence, Progress, SiteMessage } from '../rounds/assignment.ts';
 import type { EpochMs } from '../vocabulary/ids.ts';
 import { Backoff } from './backoff.ts';
 import { problemOf } from './insist.ts';
@@ -66,7 +66,7 @@ export interface ConnectionParts {
   /** The stream is up and presence has been said. */
   readonly onConnected: () => void;
   /** Everything that the coordinator says, in order, but for what concerns the connection itself. */
-  readonly onMessage: (message: CoordinatorMessage) => void;
+  readonly onMessage: (message: HeardMessage) => void;
 }
 
 interface Up {
@@ -181,7 +181,7 @@ export class Connection {
     };
     const beats = new Heartbeats(this.#skew, clock);
     // Answers to what comes while presence is still on its way would overtake it.
-    let early: CoordinatorMessage[] | undefined = [];
+    let early: HeardMessage[] | undefined = [];
     try {
       const attending = await session.attend((message) => {
         if (ending.signal.aborted) return;

@@ -1,5 +1,5 @@
 import type { Problem } from '../errors/problem.ts';
-import type { CoordinatorMessage, SiteMessage } from '../rounds/assignment.ts';
+import type { HeardMessage, SiteMessage } from '../rounds/assignment.ts';
 import type { Receipt, UpdateDeclaration } from '../rounds/update.ts';
 import type { EpochMs, JobId, ModelVersion } from '../vocabulary/ids.ts';
 import type { Manifest } from '../weights/manifest.ts';
@@ -30,7 +30,7 @@ export interface Session {
   /** The coordinator's clock when the session was granted. */
   readonly coordinatorTime: EpochMs;
   /** Opens the long-lived stream; `listen` is called with each message in order, never concurrently. */
-  attend(listen: (message: CoordinatorMessage) => void): Promise<Attending>;
+  attend(listen: (message: HeardMessage) => void): Promise<Attending>;
   /** Asks for the weights of a version from chunk `fromChunk` on. Chunks are checked against their CRC on the way. */
   download(
     job: JobId,

@@ -2,7 +2,13 @@ import { type Problem, problem, publicText } from '../errors/problem.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Random } from '../ports/random.ts';
 import type { Telemetry } from '../ports/telemetry.ts';
-import { type Assignment, assignmentId, type CoordinatorMessage } from '../rounds/assignment.ts';
+import {
+  type Assignment,
+  assignmentId,
+  type CoordinatorMessage,
+  type HeardMessage,
+  type SiteMessage,
+} from '../rounds/assignment.ts';
 import {
   type HeldUpdate,
   type SiteEffect,
@@ -36,6 +42,8 @@ export interface RuntimeParts extends UploadParts, Omit<WorkParts, 'insist' | 'c
 
 /** Assignments that a site holds at one time; a coordinator has one for each job. */
 const ASSIGNMENTS_MAX = 64;
+/** Kinds of messages beyond this version that the log names. */
+const UNKNOWN_MAX = 16;
 /** Inquiries that are being answered at one time, and messages that wait for their turn. */
 const WAITING_MAX = 256;
 
@@ -53,6 +61,8 @@ export class SiteRuntime {
   readonly #tasks = new Map<AssignmentId, Task>();
   readonly #running = new Set<Promise<void>>();
   readonly #constants: SettledConstants;
+  /** Kinds of messages beyond this version that were said, by field number. */
+  readonly #unknown = new Set<number>();
   #state: SiteState;
   #events: Promise<void> = Promise.resolve();
   #workTurn: Promise<void> = Promise.resolve();
@@ -73,7 +83,7 @@ export class SiteRuntime {
   }
 
   /** Takes what the coordinator says. Never throws; answers go out through the connection. */
-  receive(message: CoordinatorMessage): void {
+  receive(message: HeardMessage): void {
     const { telemetry, policy, connection } = this.#parts;
     if (this.#waiting > WAITING_MAX) {
       // More than any federation has to say: whatever was dropped here is said again on the next connection.
@@ -125,13 +135,23 @@ export class SiteRuntime {
       }
       case 'inquiry': {
         const { inquiry, spec } = message;
-        this.#beside(async () => {
-          this.#waiting++;
-          const objections = await policy.objections(spec).finally(() => this.#waiting--);
-          await connection().say({ kind: 'opinion', inquiry, objections });
-        });
+        this.#answer(async () => ({ kind: 'opinion', inquiry, objections: await policy.objections(spec) }));
         return;
       }
+      case 'assignment-beyond': {
+        const { assignment, problem } = message;
+        telemetry.log('warn', 'assignment declined', { assignment, problem, reason: publicText(problem) });
+        this.#answer(async () => ({ kind: 'answer', assignment, problem }));
+        return;
+      }
+      case 'inquiry-beyond': {
+        const { inquiry, problem } = message;
+        this.#answer(async () => ({ kind: 'opinion', inquiry, objections: [problem] }));
+        return;
+      }
+      case 'unknown':
+        this.#noteUnknown(message.field);
+        return;
       case 'exclusion':
         telemetry.log('warn', 'the job goes on without this site', {
           job: message.job,
@@ -257,8 +277,23 @@ export class SiteRuntime {
     this.#track(done);
   }
 
-  #beside(run: () => Promise<void>): void {
-    if (!this.#stopped) this.#track(run());
+  /** Answers beside the events, which the answer does not depend on. */
+  #answer(make: () => Promise<SiteMessage>): void {
+    if (this.#stopped) return;
+    this.#waiting++;
+    const answered = make().then((message) => this.#parts.connection().say(message));
+    this.#track(answered.finally(() => this.#waiting--));
+  }
+
+  /** A later coordinator may say what this version does not know, and goes by its silence. */
+  #noteUnknown(field: number): void {
+    const { telemetry } = this.#parts;
+    telemetry.count('consilium_messages_unknown_total');
+    if (this.#unknown.has(field) || this.#unknown.size >= UNKNOWN_MAX) return;
+    this.#unknown.add(field);
+    telemetry.log('warn', 'the coordinator says what this version does not know; upgrade this site', {
+      field,
+    });
   }
 
   #track(done: Promise<void>): void {

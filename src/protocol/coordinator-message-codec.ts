@@ -1,7 +1,6 @@
 import { z } from 'zod';
-import type { Problem } from '../errors/problem.ts';
-import type { Assignment, CoordinatorMessage, Task } from '../rounds/assignment.ts';
-import { type Job, jobSchema } from '../rounds/job.ts';
+import { type Problem, problem } from '../errors/problem.ts';
+import type { Assignment, CoordinatorMessage, HeardMessage, Task } from '../rounds/assignment.ts';
 import type { FeatureConstants } from '../rounds/statistics.ts';
 import { canonicalJson } from '../vocabulary/canonical-json.ts';
 import { ok, type Result, refused } from '../vocabulary/result.ts';
@@ -19,9 +18,10 @@ import {
 } from './field.ts';
 import type { Assignment__Output } from './generated/consilium/v1/Assignment.ts';
 import type { Task__Output } from './generated/consilium/v1/Task.ts';
+import { jobFromWire, jobToWire } from './job-codec.ts';
 import { revocationListFrom } from './open-codec.ts';
 import { problemFromWire, problemToWire } from './problem-codec.ts';
-import { decodeWire, encodeWire } from './schema.ts';
+import { decodeWire, encodeWire, unknownField } from './schema.ts';
 
 const TASKS = {
   statistics: 'TASK_STATISTICS',
@@ -51,7 +51,7 @@ export function encodeCoordinatorMessage(message: CoordinatorMessage): Uint8Arra
       return encodeWire('AttendResponse', { reportTaken: { assignment: message.assignment } });
     case 'inquiry':
       return encodeWire('AttendResponse', {
-        inquiry: { id: message.inquiry, jobJson: jsonBytes(message.spec) },
+        inquiry: { id: message.inquiry, jobJson: jobToWire(message.spec) },
       });
     case 'version-committed': {
       const { job, version, digest, contributors, receipts } = message;
@@ -88,15 +88,18 @@ export function encodeCoordinatorMessage(message: CoordinatorMessage): Uint8Arra
   }
 }
 
-/** What the coordinator says, or MESSAGE_MALFORMED. */
-export function decodeCoordinatorMessage(bytes: Uint8Array): Result<CoordinatorMessage, Problem> {
+/**
+ * What the coordinator says, or MESSAGE_MALFORMED. What a later one says beyond this version is no fault of the message: it is
+ * named for what it is.
+ */
+export function decodeCoordinatorMessage(bytes: Uint8Array): Result<HeardMessage, Problem> {
   const wire = decodeWire('AttendResponse', bytes);
   if (!wire.ok) return wire;
-  return decoding((): CoordinatorMessage => {
+  return decoding((): HeardMessage => {
     const { assignment, withdrawal, heartbeatSeen, reportTaken, inquiry, versionCommitted } = wire.value;
-    const { exclusion, constants, revocationList, problem } = wire.value;
-    if (problem) return { kind: 'problem', problem: problemFromWire(problem) };
-    if (assignment) return { kind: 'assignment', assignment: assignmentFromWire(assignment) };
+    const { exclusion, constants, revocationList, problem: occurrence } = wire.value;
+    if (occurrence) return { kind: 'problem', problem: problemFromWire(occurrence) };
+    if (assignment) return assignmentFromWire(assignment);
     if (withdrawal) {
       return {
         kind: 'withdrawal',
@@ -116,11 +119,11 @@ export function decodeCoordinatorMessage(bytes: Uint8Array): Result<CoordinatorM
         assignment: assignmentOf(reportTaken.assignment, 'report_taken.assignment'),
       };
     if (inquiry) {
-      return {
-        kind: 'inquiry',
-        inquiry: text(inquiry.id, 'inquiry.id', 128),
-        spec: specOf(inquiry.jobJson, 'inquiry.job_json'),
-      };
+      const id = text(inquiry.id, 'inquiry.id', 128);
+      const spec = jobFromWire(inquiry.jobJson, 'inquiry.job_json');
+      return spec.ok
+        ? { kind: 'inquiry', inquiry: id, spec: spec.value }
+        : { kind: 'inquiry-beyond', inquiry: id, problem: spec.refusal };
     }
     if (versionCommitted) {
       return {
@@ -160,7 +163,8 @@ export function decodeCoordinatorMessage(bytes: Uint8Array): Result<CoordinatorM
     if (revocationList) {
       return { kind: 'revocation-list', list: revocationListFrom(revocationList, 'revocation_list') };
     }
-    return malformed('AttendResponse', 'is empty');
+    const field = unknownField('AttendResponse', bytes);
+    return field === undefined ? malformed('AttendResponse', 'is empty') : { kind: 'unknown', field };
   });
 }
 
@@ -175,38 +179,36 @@ function assignmentToWire(assignment: Assignment) {
     baseVersion,
     baseDigest,
     remainingMs,
-    jobJson: jsonBytes(spec),
+    jobJson: jobToWire(spec),
     ...(constants && { constantsJson: jsonBytes(constants) }),
   };
 }
 
-function assignmentFromWire(wire: Assignment__Output): Assignment {
+function assignmentFromWire(wire: Assignment__Output): HeardMessage {
+  const id = assignmentOf(wire.id, 'assignment.id');
   const task = (Object.keys(TASKS) as Task[]).find((name) => TASKS[name] === wire.task);
-  return {
-    id: assignmentOf(wire.id, 'assignment.id'),
+  const spec = jobFromWire(wire.jobJson, 'assignment.job_json');
+  if (!spec.ok) return { kind: 'assignment-beyond', assignment: id, problem: spec.refusal };
+  if (!task) {
+    const what = `the task ${id.slice(id.lastIndexOf('/') + 1)}`;
+    return { kind: 'assignment-beyond', assignment: id, problem: problem('JOB_UNSUPPORTED', { what }) };
+  }
+  const assignment: Assignment = {
+    id,
     job: jobOf(wire.job, 'assignment.job'),
     round: wire.round,
     attempt: wire.attempt,
-    task: task ?? malformed('assignment.task', 'is not one that this version knows'),
+    task,
     baseVersion: wire.baseVersion,
     baseDigest: digestOf(wire.baseDigest, 'assignment.base_digest'),
     remainingMs: wire.remainingMs,
-    spec: specOf(wire.jobJson, 'assignment.job_json'),
+    spec: spec.value,
     constants:
       wire.constantsJson.length === 0
         ? undefined
         : constantsOf(wire.constantsJson, 'assignment.constants_json'),
   };
-}
-
-function specOf(json: Uint8Array, where: string): Job {
-  const parsed = jobSchema.safeParse(jsonOf(json, where));
-  if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0];
-  return malformed(
-    where,
-    `is not a job: ${issue?.path.join('.') || '(root)'}: ${issue?.message}`.slice(0, 300),
-  );
+  return { kind: 'assignment', assignment };
 }
 
 function constantsOf(json: Uint8Array, where: string): readonly FeatureConstants[] {

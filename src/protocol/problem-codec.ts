@@ -25,7 +25,8 @@ export function problemFromWire({ code, details, message }: Problem__Output): Pr
   );
 }
 
-function printable(value: string, limit = TEXT_MAX): string {
+/** The text, cut to size and cleared of control characters. */
+export function printable(value: string, limit = TEXT_MAX): string {
   const cut = value.length > limit ? `${value.slice(0, limit - 1)}…` : value;
   return hasControls(cut) ? Array.from(cut, (unit) => (hasControls(unit) ? ' ' : unit)).join('') : cut;
 }

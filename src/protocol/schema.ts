@@ -16,7 +16,7 @@ import type { OperateRequest, OperateRequest__Output } from './generated/consili
 import type { OperateResponse, OperateResponse__Output } from './generated/consilium/v1/OperateResponse.ts';
 import type { UploadRequest, UploadRequest__Output } from './generated/consilium/v1/UploadRequest.ts';
 import type { UploadResponse, UploadResponse__Output } from './generated/consilium/v1/UploadResponse.ts';
-import { type FieldShape, type MessageShape, wireFault } from './wire-budget.ts';
+import { type FieldShape, firstUnknownField, type MessageShape, wireFault } from './wire-budget.ts';
 
 /** Messages that travel on their own; every other message is a field of one of these. */
 interface WireTypes {
@@ -106,6 +106,14 @@ export function decodeWire<Name extends keyof WireTypes>(
   } catch {
     return refused(problem('MESSAGE_MALFORMED', { reason: `${name} does not fit its schema` }));
   }
+}
+
+/**
+ * The number of the first field of a message that this version's schema does not have, as a later version may add them; undefined
+ * where there is none. Of bytes that `decodeWire` has taken.
+ */
+export function unknownField(name: keyof WireTypes, bytes: Uint8Array): number | undefined {
+  return firstUnknownField(bytes, shapeOf(name));
 }
 
 /** Full path of a method, as HTTP/2 carries it. */

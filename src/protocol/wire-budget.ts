@@ -33,6 +33,18 @@ export function wireFault(bytes: Uint8Array, shape: MessageShape): string | unde
   return walk({ bytes, place: 0, left: WIRE_ELEMENTS_MAX }, bytes.length, shape);
 }
 
+/** The number of the first field at the top of a message (one that has no fault) that its shape lacks. */
+export function firstUnknownField(bytes: Uint8Array, shape: MessageShape): number | undefined {
+  const cursor = { bytes, place: 0, left: WIRE_ELEMENTS_MAX };
+  while (cursor.place < bytes.length) {
+    const tag = readVarint(cursor, bytes.length) ?? 0;
+    const number = Math.floor(tag / 8);
+    if (!shape.fields.has(number)) return number;
+    skipField(cursor, bytes.length, shape, number, tag % 8);
+  }
+  return undefined;
+}
+
 function walk(cursor: Cursor, end: number, shape: MessageShape): string | undefined {
   while (cursor.place < end) {
     const tag = readVarint(cursor, end);

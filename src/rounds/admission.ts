@@ -69,6 +69,12 @@ export function declineProbe(turn: Turn, site: SiteId, objection: Problem): void
   exclude(turn, site, objection, presence);
 }
 
+/** A site that says of itself that the job is beyond its version takes no part until it comes anew: it may be another one then. */
+export function declineJob(turn: Turn, site: SiteId, objection: Problem): void {
+  const presence = turn.state.online.get(site);
+  if (presence && objection.code === 'JOB_UNSUPPORTED') exclude(turn, site, objection, presence);
+}
+
 function askForProbe(turn: Turn, site: SiteId, presence: Presence): void {
   const { spec, revoked, probing } = turn.state;
   const { datasets, trainers } = presence;

@@ -133,3 +133,12 @@ export type CoordinatorMessage =
       readonly list: { readonly document: Uint8Array; readonly signature: Uint8Array };
     }
   | { readonly kind: 'problem'; readonly problem: Problem };
+
+/** What a site hears on the stream: the coordinator may be a later version, and say what the site does not know. */
+export type HeardMessage =
+  | CoordinatorMessage
+  /** An assignment of a job, or a task, that is beyond this version: JOB_UNSUPPORTED. The site can only decline it. */
+  | { readonly kind: 'assignment-beyond'; readonly assignment: AssignmentId; readonly problem: Problem }
+  | { readonly kind: 'inquiry-beyond'; readonly inquiry: string; readonly problem: Problem }
+  /** Another kind of message, by its field number on the wire. */
+  | { readonly kind: 'unknown'; readonly field: number };

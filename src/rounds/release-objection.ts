@@ -17,7 +17,7 @@ function newWord({ strategy, model, batchNorm, updateBound }: Worded): string | 
 /**
  * Why a site is left out of a job: JOB_UNSUPPORTED where it is of the first release, which names no encodings as it joins, and
  * the job says what that does not know. Such a site takes a message with an unknown word for a broken one and ends its
- * session, that of its other jobs too, so it must not be told of the job.
+ * session, that of its other jobs too, so it must not be told of the job. Later ones decline it themselves.
  */
 export function releaseObjection(
   spec: Worded,

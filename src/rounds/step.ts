@@ -2,7 +2,7 @@ import { problem } from '../errors/problem.ts';
 import type { AssignmentId, EpochMs, SiteId } from '../vocabulary/ids.ts';
 import { unreachable } from '../vocabulary/invariant.ts';
 import { ok, refused } from '../vocabulary/result.ts';
-import { compare, declineProbe, takeProbe, welcome } from './admission.ts';
+import { compare, declineJob, declineProbe, takeProbe, welcome } from './admission.ts';
 import { abandon, advance, aggregating, commit, end, refill } from './advance.ts';
 import type { Presence, ReportResult } from './assignment.ts';
 import { assignmentIdOf, probeAssignmentId } from './current-assignment.ts';
@@ -60,8 +60,10 @@ function take(turn: Turn, event: JobEvent): void {
         declineProbe(turn, event.site, event.problem);
       }
       if (event.assignment !== assignmentIdOf(turn.state, event.site)) break;
-      if (event.problem) turn.giveUp(event.site, 'declined', shortText(event.problem));
-      else turn.mark(event.site, { state: 'working' });
+      if (event.problem) {
+        turn.giveUp(event.site, 'declined', shortText(event.problem));
+        declineJob(turn, event.site, event.problem);
+      } else turn.mark(event.site, { state: 'working' });
       break;
     case 'progressed':
       if (event.progress.assignment !== assignmentIdOf(turn.state, event.site)) break;

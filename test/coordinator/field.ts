@@ -23,7 +23,7 @@ import {
   encodeUploadRequest,
 } from '../../src/protocol/transfer-codec.ts';
 import type { InvitationView, JobView } from '../../src/protocol/views.ts';
-import type { Assignment, CoordinatorMessage } from '../../src/rounds/assignment.ts';
+import type { Assignment, CoordinatorMessage, HeardMessage } from '../../src/rounds/assignment.ts';
 import { type Job, jobSchema, manifestOf } from '../../src/rounds/job.ts';
 import type { Receipt, UpdateDeclaration } from '../../src/rounds/update.ts';
 import type { SessionKeys } from '../../src/sm/channel/session-keys.ts';
@@ -244,7 +244,7 @@ export function updateOf(assignment: Assignment, site: SiteId, value: number) {
 }
 
 export class HonestSite {
-  readonly heard: CoordinatorMessage[] = [];
+  readonly heard: HeardMessage[] = [];
   readonly receipts: Receipt[] = [];
   /** Why its long-lived stream ended, once it has. */
   ended: Problem | 'well' | undefined;

@@ -7,7 +7,7 @@ import type { Staging } from '../../src/ports/staging.ts';
 import {
   type Assignment,
   assignmentId,
-  type CoordinatorMessage,
+  type HeardMessage,
   type SiteMessage,
   type Task,
 } from '../../src/rounds/assignment.ts';
@@ -85,7 +85,7 @@ export class FakeCoordinator {
   readonly downloadsFrom: number[] = [];
   sessions = 0;
   /** Said at the very beginning of each stream, before the site has said anything. */
-  greeting: CoordinatorMessage | undefined;
+  greeting: HeardMessage | undefined;
   /** What happens meanwhile: when an update has been declared, and when it is in but its receipt not yet out. */
   meanwhile: (moment: 'declared' | 'taken') => Promise<void> = async () => {};
   /** What it has against a declaration, however often it comes. */
@@ -99,7 +99,7 @@ export class FakeCoordinator {
   readonly #weights = new Map<string, Float32Array>();
   readonly #manifests = new Map<string, Manifest>();
   readonly #watchers = new Set<() => void>();
-  #say: ((message: CoordinatorMessage) => void) | undefined;
+  #say: ((message: HeardMessage) => void) | undefined;
   #cut: ((reason: Problem) => void) | undefined;
 
   constructor(staging: Staging) {
@@ -155,7 +155,7 @@ export class FakeCoordinator {
     return assignment;
   }
 
-  say(message: CoordinatorMessage): void {
+  say(message: HeardMessage): void {
     if (!this.#say) throw new Error('no site is connected');
     this.#say(message);
   }
@@ -247,11 +247,11 @@ export class FakeCoordinator {
   }
 
   #attend(
-    listen: (message: CoordinatorMessage) => void,
+    listen: (message: HeardMessage) => void,
     alive: () => void,
     ended: Promise<Problem | undefined>,
   ): Attending {
-    const say = (message: CoordinatorMessage) => setImmediate(() => listen(message));
+    const say = (message: HeardMessage) => setImmediate(() => listen(message));
     this.#say = say;
     if (this.greeting) listen(this.greeting);
     return {

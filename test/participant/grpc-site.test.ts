@@ -251,6 +251,23 @@ describe('a participant over gRPC', () => {
     );
   });
 
+  it('declines a job that says what it does not know, and goes on with its others in the same session', async () => {
+    const ward = await Ward.open();
+    const { telemetry } = await ward.start();
+    await ward.until(() => ward.count('presence') === 1, 'presence');
+    const later = { ...job, name: 'later', strategy: { name: 'fedfuture' } } as unknown as Job;
+    const { id } = ward.assign('train', later);
+    ward.desk.say({ kind: 'inquiry', inquiry: 'inquiry-1', spec: later });
+    await ward.until(() => ward.count('answer') === 1 && ward.count('opinion') === 1, 'both answers');
+    const refusal = problem('JOB_UNSUPPORTED', { what: 'strategy.name fedfuture' });
+    expect(ward.desk.heard).toContainEqual({ kind: 'answer', assignment: id, problem: refusal });
+    expect(ward.desk.heard).toContainEqual({ kind: 'opinion', inquiry: 'inquiry-1', objections: [refusal] });
+    ward.assign('statistics');
+    await ward.until(() => ward.count('report') === 1, 'statistics');
+    expect(ward.count('presence')).toBe(1);
+    expect(telemetry.lines.filter(({ message }) => message === 'connected')).toHaveLength(1);
+  });
+
   it('keeps dialling a coordinator that is not there yet, and finds it when it comes', async () => {
     const ward = await Ward.open();
     await ending.close();

@@ -1,6 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
+import { problem } from '../../src/errors/problem.ts';
 import { decodeCoordinatorMessage } from '../../src/protocol/coordinator-message-codec.ts';
 import { encodeWire } from '../../src/protocol/schema.ts';
 import { type Assignment, assignmentId } from '../../src/rounds/assignment.ts';
@@ -46,7 +47,7 @@ async function answerTo(assignment: Assignment) {
   return problem;
 }
 
-describe('a job that no site understands is refused as a message', () => {
+describe('a job that no site understands', () => {
   const spec = (change: object) => ({ ...jobOf(), ...change });
   const decoded = (change: object, constants?: unknown) => {
     const bytes = encodeWire('AttendResponse', {
@@ -62,7 +63,8 @@ describe('a job that no site understands is refused as a message', () => {
       },
     });
     const message = decodeCoordinatorMessage(bytes);
-    return message.ok ? 'taken' : message.refusal.code;
+    if (!message.ok) return message.refusal.code;
+    return message.value.kind === 'assignment-beyond' ? message.value.problem.code : 'taken';
   };
   const mlp = (change: object) => ({ model: { kind: 'mlp', features: ['age'], hidden: [4], ...change } });
   const constant = (change: object) => [{ name: 'age', mean: 0, deviation: 1, count: 1, ...change }];
@@ -71,7 +73,7 @@ describe('a job that no site understands is refused as a message', () => {
     expect(decoded({}, constant({}))).toBe('taken');
   });
 
-  it.each<[string, object, unknown?]>([
+  it.each<[string, object]>([
     ['a dataset that is a path', { dataset: '../../etc/passwd' }],
     ['a trainer that is a command line', { trainer: { name: 'sh -c id' } }],
     ['a command beside the trainer', { trainer: { name: 'tfjs', command: ['id'] } }],
@@ -105,11 +107,16 @@ describe('a job that no site understands is refused as a message', () => {
         },
       },
     ],
-    ['a deviation of zero', {}, constant({ deviation: 0 })],
-    ['a deviation that is no number', {}, constant({ deviation: null })],
-    ['a mean that is no number', {}, constant({ mean: 'NaN' })],
-  ])('with %s', (_, change, constants) => {
-    expect(decoded(change, constants)).toBe('MESSAGE_MALFORMED');
+  ])('is declined: one with %s', (_, change) => {
+    expect(decoded(change)).toBe('JOB_UNSUPPORTED');
+  });
+
+  it.each([
+    ['a deviation of zero', constant({ deviation: 0 })],
+    ['a deviation that is no number', constant({ deviation: null })],
+    ['a mean that is no number', constant({ mean: 'NaN' })],
+  ])('is no message: one with %s', (_, constants) => {
+    expect(decoded({}, constants)).toBe('MESSAGE_MALFORMED');
   });
 });
 
@@ -135,6 +142,28 @@ describe('a site', () => {
     const renumbered = assignmentOf(jobOf(), { round: 2 });
     expect(await answerTo(renumbered)).toMatchObject({ code: 'MESSAGE_MALFORMED' });
     expect(site.trainer.trained).toBe(0);
+  });
+
+  it('says in its log once of each kind of message that it does not know, and goes on', async () => {
+    await site.start();
+    await coordinator.heard('presence');
+    for (const field of [99, 99, 100, 99]) coordinator.say({ kind: 'unknown', field });
+    expect(await answerTo(assignmentOf(jobOf()))).toBeUndefined();
+    const told = site.telemetry.lines.filter(({ message }) => message.includes('does not know'));
+    expect(told.map(({ fields }) => fields)).toEqual([{ field: 99 }, { field: 100 }]);
+    expect(site.telemetry.counts.get('consilium_messages_unknown_total')).toBe(4);
+    expect(coordinator.sessions).toBe(1);
+  });
+
+  it('holds a storm of inquiries about jobs that it does not know within bounds', async () => {
+    await site.start();
+    await coordinator.heard('presence');
+    const refusal = problem('JOB_UNSUPPORTED', { what: 'strategy.name fedfuture' });
+    for (let storm = 0; storm < 5000; storm++) {
+      coordinator.say({ kind: 'inquiry-beyond', inquiry: `inquiry-${storm}`, problem: refusal });
+    }
+    await coordinator.until(() => coordinator.sessions >= 2, 'another session');
+    expect(coordinator.said.filter(({ kind }) => kind === 'opinion').length).toBeLessThanOrEqual(257);
   });
 
   it('holds a storm of assignments within bounds, begins anew, and then serves an honest one', async () => {

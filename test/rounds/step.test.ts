@@ -2,9 +2,10 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { encodedBytes } from '../../src/aggregation/encodings/payload-encoding.ts';
 import { exclusionViews } from '../../src/coordinator/job-view.ts';
+import { problem } from '../../src/errors/problem.ts';
 import type { JobEvent } from '../../src/rounds/job-event.ts';
 import { type JobState, recover } from '../../src/rounds/job-state.ts';
-import type { SiteId } from '../../src/vocabulary/ids.ts';
+import type { AssignmentId, SiteId } from '../../src/vocabulary/ids.ts';
 import { A, B, C, D, digest, FIRST_RELEASE, JOB, jobOf, PRESENCE, Rehearsal } from './federation.ts';
 
 describe('a cohort', () => {
@@ -116,6 +117,21 @@ describe('a cohort', () => {
       ]);
     },
   );
+
+  test('goes on without a site that says that the job is beyond its version, until it comes as another', () => {
+    const job = new Rehearsal(jobOf({ rounds: 3 })).come(A, B, C);
+    const refusal = problem('JOB_UNSUPPORTED', { what: 'strategy.name fedfuture' });
+    const assignment = `${JOB}/1/1/train` as AssignmentId;
+    job.feed({ kind: 'answered', site: C, assignment, problem: refusal });
+    expect(job.state.participants.get(C)?.state).toBe('declined');
+    expect(exclusionViews(job.state)).toMatchObject([{ site: C, ...refusal }]);
+    job.arrive(A).arrive(B).sum().evaluate(A, B);
+    expect([...job.state.participants.keys()]).toEqual([A, B]);
+    expect(job.told(C)).toEqual([]);
+    job.come(C);
+    expect(exclusionViews(job.state)).toEqual([]);
+    expect(job.told(C)).toContain('assignment');
+  });
 
   test('leaves no site of the first release out of a job whose words it knows', () => {
     const job = new Rehearsal(jobOf());

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { problem } from '../../src/errors/problem.ts';
-import { assignmentId, type CoordinatorMessage, type SiteMessage } from '../../src/rounds/assignment.ts';
+import { assignmentId, type HeardMessage, type SiteMessage } from '../../src/rounds/assignment.ts';
 import { until } from '../until.ts';
 import { DiskDesk } from './disk-desk.ts';
 import { dialTo, Ending, Federation, JOB, SITE, serve } from './parties.ts';
@@ -24,7 +24,7 @@ const presence: SiteMessage = {
 };
 const beat = (sentAt: number): SiteMessage => ({ kind: 'heartbeat', sentAt, progress: [] });
 
-async function attend(heard: CoordinatorMessage[] = [], options: Parameters<typeof serve>[3] = {}) {
+async function attend(heard: HeardMessage[] = [], options: Parameters<typeof serve>[3] = {}) {
   const server = await serve(ending, federation, desk, options);
   const client = dialTo(ending, server.address, options.sm && { sm: slowSm() });
   const session = await client.open(await federation.credentials());
@@ -35,7 +35,7 @@ async function attend(heard: CoordinatorMessage[] = [], options: Parameters<type
 }
 
 test('what both sides say on the long-lived stream arrives in order, through a channel that takes its time', async () => {
-  const heard: CoordinatorMessage[] = [];
+  const heard: HeardMessage[] = [];
   const { attending } = await attend(heard, { sm: slowSm() });
   for (let sentAt = 1; sentAt <= 30; sentAt++) {
     attending.say(beat(sentAt)).catch(() => {});

@@ -4,7 +4,7 @@ import { decodeCoordinatorMessage } from '../../protocol/coordinator-message-cod
 import type { Granted, RevocationListBytes } from '../../protocol/open-codec.ts';
 import type { Method } from '../../protocol/schema.ts';
 import { encodeSiteMessage } from '../../protocol/site-message-codec.ts';
-import type { CoordinatorMessage, SiteMessage } from '../../rounds/assignment.ts';
+import type { HeardMessage, SiteMessage } from '../../rounds/assignment.ts';
 import type { Receipt, UpdateDeclaration } from '../../rounds/update.ts';
 import { Generations } from '../../sm/channel/generations.ts';
 import type { SessionKeys } from '../../sm/channel/session-keys.ts';
@@ -79,7 +79,7 @@ export class CoordinatorSession {
   }
 
   /** Opens the site's long-lived stream. `listen` gets each message in order; what it returns is awaited. */
-  async attend(listen: (message: CoordinatorMessage) => void | Promise<void>): Promise<Attending> {
+  async attend(listen: (message: HeardMessage) => void | Promise<void>): Promise<Attending> {
     const call = this.#call('attend', 0);
     const rounds = new RoundWatch();
     const hear = async (): Promise<Problem | undefined> => {
