@@ -1,4 +1,4 @@
-import { plannedProbes } from '../engines/models/record-probe.ts';
+import { plannedProbes } from '../engines/models/planned-probes.ts';
 import { runModel } from '../engines/models/run-model.ts';
 import type { OpenWeights } from '../engines/open-weights-file.ts';
 import { fail } from '../errors/problem.ts';

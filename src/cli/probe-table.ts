@@ -18,10 +18,12 @@ export function renderProbes(probes: readonly ProbeView[]): string {
   return renderTable(PROBES, probes, false);
 }
 
-function largestError({ layers }: ProbeView): string | undefined {
+function largestError({ layers, tolerance }: ProbeView): string | undefined {
   const worst = layers.reduce<ProbeView['layers'][number] | undefined>(
     (most, one) => (most && most.relativeL2 >= one.relativeL2 ? most : one),
     undefined,
   );
-  return worst && `${worst.relativeL2.toExponential(1)} (${worst.layer})`;
+  if (!worst) return undefined;
+  const { relativeL2, layer, allowed } = worst;
+  return `${relativeL2.toExponential(1)} (${layer}${allowed > tolerance ? `, ${allowed.toExponential(0)} allowed` : ''})`;
 }

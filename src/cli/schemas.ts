@@ -3,7 +3,7 @@ import { coordinatorSchema } from '../coordinator/config.ts';
 import { featuresSchema } from '../features/config.ts';
 import { featureViewSchema } from '../features/views/view.ts';
 import { participantSchema } from '../participant/config.ts';
-import { jobSchema } from '../rounds/job.ts';
+import { jobFileSchema } from '../rounds/job-file.ts';
 import { checkSettingsSchema } from '../weights/checks/check-settings.ts';
 import { weightsManifestSchema } from '../weights/schema/weights-manifest.ts';
 
@@ -24,7 +24,7 @@ export type FileKind = (typeof FILE_KINDS)[number];
 export const SCHEMAS = {
   coordinator: coordinatorSchema,
   participant: participantSchema,
-  job: jobSchema,
+  job: jobFileSchema,
   'weights-check': checkSettingsSchema,
   'weights-manifest': weightsManifestSchema,
   features: featuresSchema,

@@ -16,7 +16,7 @@ import { fillingRound } from '../rounds/buffer.ts';
 import { eligibleSites, lackOf } from '../rounds/cohort.ts';
 import { manifestOf } from '../rounds/job.ts';
 import type { CommittedRound, JobState } from '../rounds/job-state.ts';
-import { probeObjection } from '../rounds/probe-report.ts';
+import { allowedFor, probeObjection, probeTolerance } from '../rounds/probe-report.ts';
 import type { SiteId } from '../vocabulary/ids.ts';
 import { payloadBytes } from '../weights/manifest.ts';
 import { publishable } from './held-features.ts';
@@ -36,11 +36,36 @@ export function jobView(state: JobState, refusedUpdates: number): JobView {
     participants: [...new Set([...state.participants.keys(), ...state.outstanding.keys()])]
       .sort()
       .map((site) => participantView(state, site)),
+    weightSchema: weightSchemaView(state),
     exclusions: exclusionViews(state),
     probes: probeViews(state),
     // As its sites are told them.
     constants: (state.spec.view && state.constants ? publishable(state) : state.constants) ?? null,
     history: state.history.map((past) => roundView(state, past)),
+  };
+}
+
+/** What a job says of its tensors, and what the manifest that came with it has to compare with. */
+function weightSchemaView({ spec, weightsManifest }: JobState): JobView['weightSchema'] {
+  const { weightSchema } = spec;
+  if (!weightSchema) return null;
+  const { id, version, probe } = weightSchema;
+  const section = weightsManifest?.probe;
+  return {
+    ...{ id, version, probe },
+    manifest: weightsManifest
+      ? {
+          history: (weightsManifest.history ?? []).map(({ from, to }) => ({ from, to })),
+          golden: section
+            ? {
+                recordedWith: section.recordedWith,
+                probes: section.kinds,
+                layers: section.golden[0]?.layers.map(({ layer }) => layer) ?? [],
+                tolerances: section.tolerances,
+              }
+            : null,
+        }
+      : null,
   };
 }
 
@@ -55,8 +80,9 @@ export function exclusionViews({ id, excluded }: JobState): readonly ExclusionVi
 }
 
 /** The newest probe of each site, in order of id. */
-export function probeViews({ id, spec, probes }: JobState): readonly ProbeView[] {
-  const tolerance = spec.weightSchema?.relativeL2 ?? 0;
+export function probeViews(state: JobState): readonly ProbeView[] {
+  const { id, probes } = state;
+  const tolerance = probeTolerance(state);
   return [...probes].sort().map(([site, taken]): ProbeView => {
     const objection = probeObjection(taken, tolerance);
     const report = 'problem' in taken.result ? undefined : taken.result;
@@ -67,8 +93,8 @@ export function probeViews({ id, spec, probes }: JobState): readonly ProbeView[]
       takenAt: taken.at,
       stated: JSON.parse(taken.stamp) as Record<string, string | null>,
       engine: report?.engine ?? null,
-      tolerance,
-      layers: report?.layers ?? [],
+      tolerance: tolerance.relativeL2,
+      layers: (report?.layers ?? []).map((one) => ({ ...one, allowed: allowedFor(one.layer, tolerance) })),
       reason: objection ? publicText(objection) : null,
     };
   });

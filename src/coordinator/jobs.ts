@@ -11,6 +11,7 @@ import { type JobId, parseJobId, type SiteId } from '../vocabulary/ids.ts';
 import { invariant } from '../vocabulary/invariant.ts';
 import { ok, type Result, refused } from '../vocabulary/result.ts';
 import { manifestElements } from '../weights/manifest.ts';
+import type { WeightsManifest } from '../weights/schema/weights-manifest.ts';
 import { aggregate } from './aggregate.ts';
 import { type DriverPorts, JobDriver } from './job-driver.ts';
 import { writeModel } from './model-store.ts';
@@ -69,8 +70,12 @@ export class Jobs {
     }
   }
 
-  /** Starts a job from `weights`, or from seeded initial weights. Its submission is durable when this resolves. */
-  async submit(spec: Job, weights: Float32Array | undefined): Promise<Result<JobState, Problem>> {
+  /** Starts a job from `weights`, or from seeded initial weights, with the manifest that came beside it. Its submission is durable when this resolves. */
+  async submit(
+    spec: Job,
+    weights: Float32Array | undefined,
+    weightsManifest?: WeightsManifest,
+  ): Promise<Result<JobState, Problem>> {
     const { store, clock, chunkBytes } = this.ports;
     const job = parseJobId(spec.name);
     invariant(job, 'the job schema checks the name');
@@ -82,7 +87,9 @@ export class Jobs {
       const version = new Float32Array(manifestElements(exchangedManifest(spec)));
       version.set(values);
       const digests = await writeModel(store.blobs, job, 0, version, chunkBytes, values.length);
-      const record = { kind: 'submitted', job, spec, ...digests, chunkBytes, at: clock.now() } as const;
+      const manifest = weightsManifest && { weightsManifest };
+      const at = clock.now();
+      const record = { kind: 'submitted', job, spec, ...digests, chunkBytes, ...manifest, at } as const;
       const driver = await JobDriver.submit(this.driverPorts(), record);
       this.enter(driver);
       this.ports.noted?.(driver.state, 'submitted');

@@ -1,9 +1,11 @@
 import { inspectValues } from '../aggregation/inspect-values.ts';
+import { digestOf } from '../engines/models/name-by-weights.ts';
 import { type Problem, problem, publicText } from '../errors/problem.ts';
 import type { OpinionView, StatusView } from '../protocol/views.ts';
 import { needsProbe } from '../rounds/fit-schema.ts';
 import type { Job } from '../rounds/job.ts';
 import { exchangedManifest, jobSchema, manifestOf } from '../rounds/job.ts';
+import { jobManifest, jobManifestFault, needsGolden, parseJobManifest } from '../rounds/job-manifest.ts';
 import type { Store } from '../storage/store.ts';
 import type { OperateRequest, OperateResponse } from '../transport/desk.ts';
 import { ok, type Result, refused } from '../vocabulary/result.ts';
@@ -15,6 +17,7 @@ import {
   payloadBytes,
   tensorSpans,
 } from '../weights/manifest.ts';
+import type { WeightsManifest } from '../weights/schema/weights-manifest.ts';
 import { answer, refusal, views } from './answers.ts';
 import type { JobDriver } from './job-driver.ts';
 import { jobSummary, jobView, modelViews } from './job-view.ts';
@@ -96,6 +99,11 @@ export class Operations {
       return;
     }
     const spec = parsed.data;
+    const manifest = manifestBeside(spec, request.weightsManifest);
+    if (!manifest.ok) {
+      yield refusal(manifest.refusal);
+      return;
+    }
     const bytes = payloadBytes(exchangedManifest(spec));
     if (bytes > this.ports.updateBytesMax) {
       const reason = `its weights take ${bytes} bytes; this coordinator takes ${this.ports.updateBytesMax}`;
@@ -103,12 +111,15 @@ export class Operations {
       return;
     }
     const weights = await this.firstWeights(spec, request.initialWeights);
+    const other = weights.ok && otherWeights(spec, manifest.value, weights.value);
     if (!weights.ok) {
       yield refusal(weights.refusal);
+    } else if (other) {
+      yield refusal(other);
     } else if (request.dryRun) {
       yield* views(await this.opinions(spec));
     } else {
-      const submitted = await this.ports.jobs.submit(spec, weights.value);
+      const submitted = await this.ports.jobs.submit(spec, weights.value, manifest.value);
       yield submitted.ok ? { kind: 'view', view: jobView(submitted.value, 0) } : refusal(submitted.refusal);
     }
   }
@@ -212,6 +223,38 @@ export class Operations {
   private viewOf(driver: JobDriver) {
     return jobView(driver.state, this.ports.jobs.refusals(driver.state.id));
   }
+}
+
+/** The weights manifest that came beside a job, as it is kept; undefined where none came and none is needed. */
+function manifestBeside(spec: Job, json: unknown): Result<WeightsManifest | undefined, Problem> {
+  const invalid = (reason: string) =>
+    refused(problem('JOB_INVALID', { reason: `weightSchema.manifest: ${reason}` }));
+  if (json === undefined) {
+    return needsGolden(spec)
+      ? invalid('it did not come with the job, and what an external model has to compute stands in it')
+      : ok(undefined);
+  }
+  const parsed = parseJobManifest(json);
+  if (!parsed.ok) return invalid(parsed.refusal);
+  const fault = jobManifestFault(spec, parsed.value);
+  return fault === undefined ? ok(jobManifest(spec, parsed.value)) : invalid(fault);
+}
+
+/** JOB_INVALID where golden outputs are of other weights than those that the job starts from. */
+function otherWeights(
+  spec: Job,
+  manifest: WeightsManifest | undefined,
+  values: Float32Array | undefined,
+): Problem | undefined {
+  if (!manifest?.probe || !values) return undefined;
+  const spans = tensorSpans(manifestOf(spec));
+  const other = spans.find(
+    ({ start, length }, place) =>
+      digestOf(values.subarray(start, start + length)) !== manifest.tensors[place]!.sha256,
+  );
+  if (!other) return undefined;
+  const reason = `weightSchema.manifest: its golden outputs are of other weights than the job starts from, ${other.tensor.name} has another SHA-256. Start from the file that it was made of, make it anew from these weights (of a version of the federation, pull that first), or say probe: off`;
+  return problem('JOB_INVALID', { reason });
 }
 
 /** The name of a tensor of two axes or more whose elements are all the same. */

@@ -16,14 +16,14 @@ const ROWS = 4;
 /**
  * Lets a trainer load weights its own way and run its network on seeded inputs, and compares what its layers give with
  * what the job's model has to give: relative L2 errors, the worst over the probes. Throws what the trainer throws. The
- * model is one that the job describes; a job whose model is external has no probe.
+ * model is one that the job describes; an external one is probed by golden outputs (`probeGolden`).
  */
 export async function probeWeights(
   trainer: Pick<Trainer, 'probe'>,
   task: Omit<ProbeTask, 'probes'>,
 ): Promise<ProbeReport> {
   const { model, seed } = task.job;
-  invariant(model.kind !== 'external', 'the schema of jobs refuses a probe of an external model');
+  invariant(model.kind !== 'external', 'what an external model has to compute comes with its assignment');
   const input = { shape: inputShape(model) };
   const probes = probesOf({ seed, batch: ROWS, inputs: [input], kinds: PROBE_KINDS });
   const inputs = probes.map((probe) => probe.inputs[0]!);

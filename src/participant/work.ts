@@ -17,6 +17,7 @@ import type { HeldUpdates } from './held-updates.ts';
 import type { LocalTensors } from './local-tensors.ts';
 import type { OpenTrainers } from './open-trainers.ts';
 import { releasedMetrics } from './permissions.ts';
+import { probeGolden } from './probe-golden.ts';
 import { probeWeights } from './probe-weights.ts';
 import type { ProgressBoard } from './progress-board.ts';
 import { type ControlParts, openRoundControl } from './round-control.ts';
@@ -62,9 +63,12 @@ export async function work(parts: WorkParts, assignment: Assignment, signal: Abo
     case 'train':
       return { kind: 'trained', update: await train(parts, assignment, dataset, trainer, signal) };
     case 'probe': {
-      const { spec: job } = assignment;
+      const { spec: job, weightsManifest } = assignment;
       const { values, manifest } = await fetchBase(parts, assignment, signal);
-      const probe = await probeWeights(trainer, { job, manifest, base: values, signal });
+      const task = { job, manifest, base: values, signal };
+      const probe = weightsManifest
+        ? await probeGolden(trainer, task, weightsManifest)
+        : await probeWeights(trainer, task);
       signal.throwIfAborted();
       return { kind: 'worked', result: { kind: 'probe', probe } };
     }

@@ -1,15 +1,24 @@
 import { z } from 'zod';
 import { type Problem, problem } from '../errors/problem.ts';
 import type { Assignment, CoordinatorMessage, HeardMessage, Task } from '../rounds/assignment.ts';
+import type { Job } from '../rounds/job.ts';
+import {
+  JOB_MANIFEST_BYTES_MAX,
+  jobManifestFault,
+  needsGolden,
+  parseJobManifest,
+} from '../rounds/job-manifest.ts';
 import type { FeatureConstants } from '../rounds/statistics.ts';
 import { canonicalJson } from '../vocabulary/canonical-json.ts';
 import { ok, type Result, refused } from '../vocabulary/result.ts';
+import type { WeightsManifest } from '../weights/schema/weights-manifest.ts';
 import {
   assignmentOf,
   decoding,
   digestOf,
   jobOf,
   jsonOf,
+  jsonUpTo,
   malformed,
   present,
   siteOf,
@@ -20,7 +29,7 @@ import type { Assignment__Output } from './generated/consilium/v1/Assignment.ts'
 import type { Task__Output } from './generated/consilium/v1/Task.ts';
 import { jobFromWire, jobToWire } from './job-codec.ts';
 import { revocationListFrom } from './open-codec.ts';
-import { problemFromWire, problemToWire } from './problem-codec.ts';
+import { printable, problemFromWire, problemToWire } from './problem-codec.ts';
 import { decodeWire, encodeWire, unknownField } from './schema.ts';
 
 const TASKS = {
@@ -170,6 +179,7 @@ export function decodeCoordinatorMessage(bytes: Uint8Array): Result<HeardMessage
 
 function assignmentToWire(assignment: Assignment) {
   const { id, job, round, attempt, task, baseVersion, baseDigest, remainingMs, spec, constants } = assignment;
+  const { weightsManifest } = assignment;
   return {
     id,
     job,
@@ -181,6 +191,7 @@ function assignmentToWire(assignment: Assignment) {
     remainingMs,
     jobJson: jobToWire(spec),
     ...(constants && { constantsJson: jsonBytes(constants) }),
+    ...(weightsManifest && { weightsManifestJson: jsonBytes(weightsManifest) }),
   };
 }
 
@@ -193,6 +204,12 @@ function assignmentFromWire(wire: Assignment__Output): HeardMessage {
     const what = `the task ${id.slice(id.lastIndexOf('/') + 1)}`;
     return { kind: 'assignment-beyond', assignment: id, problem: problem('JOB_UNSUPPORTED', { what }) };
   }
+  const manifest =
+    task === 'probe' && needsGolden(spec.value)
+      ? manifestFromWire(spec.value, wire.weightsManifestJson, 'assignment.weights_manifest_json')
+      : undefined;
+  if (manifest && !manifest.ok)
+    return { kind: 'assignment-beyond', assignment: id, problem: manifest.refusal };
   const assignment: Assignment = {
     id,
     job: jobOf(wire.job, 'assignment.job'),
@@ -207,8 +224,17 @@ function assignmentFromWire(wire: Assignment__Output): HeardMessage {
       wire.constantsJson.length === 0
         ? undefined
         : constantsOf(wire.constantsJson, 'assignment.constants_json'),
+    ...(manifest && { weightsManifest: manifest.value }),
   };
   return { kind: 'assignment', assignment };
+}
+
+/** What an external model has to compute; JOB_UNSUPPORTED where this version finds something else in it. */
+function manifestFromWire(spec: Job, json: Uint8Array, where: string): Result<WeightsManifest, Problem> {
+  const parsed = parseJobManifest(jsonUpTo(json, where, JOB_MANIFEST_BYTES_MAX));
+  const fault = parsed.ok ? jobManifestFault(spec, parsed.value) : parsed.refusal;
+  if (parsed.ok && fault === undefined) return parsed;
+  return refused(problem('JOB_UNSUPPORTED', { what: printable(`weightSchema.manifest (${fault})`, 200) }));
 }
 
 function constantsOf(json: Uint8Array, where: string): readonly FeatureConstants[] {

@@ -141,6 +141,12 @@ export function wordOf<Word extends string>(value: string, words: readonly Word[
   return words.find((word) => word === value) ?? malformed(where, `is not one of ${words.join(', ')}`);
 }
 
+/** The JSON value in a byte string of UTF-8, of at most `limit` bytes. */
+export function jsonUpTo(value: Uint8Array, where: string, limit: number): unknown {
+  if (value.length > limit) malformed(where, `has ${value.length} bytes; at most ${limit} are allowed`);
+  return jsonOf(value, where);
+}
+
 /** The JSON value in a byte string of UTF-8. */
 export function jsonOf(value: Uint8Array, where: string): unknown {
   try {

@@ -48,7 +48,13 @@ export interface ProbeView {
   /** Largest relative L2 error that the job allows. */
   readonly tolerance: number;
   /** In the order in which they run, the end of the model (`output`) last. */
-  readonly layers: readonly { readonly layer: string; readonly relativeL2: number; readonly probe: string }[];
+  readonly layers: readonly {
+    readonly layer: string;
+    readonly relativeL2: number;
+    readonly probe: string;
+    /** Largest relative L2 error of this layer: more than `tolerance` where the weights manifest gives a reason. */
+    readonly allowed: number;
+  }[];
   /** Null where it passed. */
   readonly reason: string | null;
 }
@@ -175,6 +181,27 @@ export interface JobView {
   readonly refusedUpdates: number;
   readonly participants: readonly ParticipantView[];
   /** Sites that the job goes on without, and why. */
+  /** What its tensors mean; null where the job does not say. */
+  readonly weightSchema: {
+    readonly id: string;
+    readonly version: string;
+    readonly probe: 'required' | 'off';
+    /** Of the weights manifest that came with the job; null where none did. */
+    readonly manifest: {
+      readonly history: readonly { readonly from: string; readonly to: string }[];
+      /** What an external model is probed by; null where nothing is needed. */
+      readonly golden: {
+        readonly recordedWith: string;
+        readonly probes: readonly string[];
+        readonly layers: readonly string[];
+        readonly tolerances: readonly {
+          readonly layers: string;
+          readonly relativeL2: number;
+          readonly reason: string;
+        }[];
+      } | null;
+    } | null;
+  } | null;
   readonly exclusions: readonly ExclusionView[];
   /** The newest probe of the weights at each site, where the job needs one. */
   readonly probes: readonly ProbeView[];

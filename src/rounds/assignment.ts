@@ -2,6 +2,7 @@ import type { Problem } from '../errors/problem.ts';
 import type { Digest } from '../vocabulary/digest.ts';
 import type { AssignmentId, Attempt, JobId, ModelVersion, Round, SiteId } from '../vocabulary/ids.ts';
 import type { Result } from '../vocabulary/result.ts';
+import type { WeightsManifest } from '../weights/schema/weights-manifest.ts';
 import type { DeclaredView } from './declared-view.ts';
 import type { Job } from './job.ts';
 import type { ProbeReport } from './probe-report.ts';
@@ -29,6 +30,8 @@ export interface Assignment {
    * feature view, for which the site asks.
    */
   readonly constants: readonly FeatureConstants[] | undefined;
+  /** Of a probe of an external model alone: its golden outputs, as they travel (`jobManifest`). */
+  readonly weightsManifest?: WeightsManifest | undefined;
 }
 
 /** The id of an assignment; the site is not in it, since each site sees only its own. */

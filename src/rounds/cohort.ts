@@ -2,7 +2,7 @@ import { type Problem, problem, publicText } from '../errors/problem.ts';
 import type { SiteId } from '../vocabulary/ids.ts';
 import { needsProbe, probeStamp } from './fit-schema.ts';
 import type { JobState } from './job-state.ts';
-import { probeObjection } from './probe-report.ts';
+import { probeObjection, probeTolerance } from './probe-report.ts';
 import { seededRandom, shuffled } from './seeded-random.ts';
 import { hasControls } from './strategy.ts';
 import { specForSite, updateBytesOf } from './update-encoding.ts';
@@ -32,13 +32,14 @@ export function lackOf(state: JobState, site: SiteId): string | undefined {
  * What a site lacks of the probe that the job needs: WEIGHTS_PROBE_MISSING where there is none of the trainer as the site
  * has it now, else what the coordinator has against its report. Undefined where it lacks nothing.
  */
-export function probeLack({ id, spec, probes, online }: JobState, site: SiteId): Problem | undefined {
-  if (!spec.weightSchema || !needsProbe(spec)) return undefined;
+export function probeLack(state: JobState, site: SiteId): Problem | undefined {
+  const { id, spec, probes, online } = state;
+  if (!needsProbe(spec)) return undefined;
   const taken = probes.get(site);
   const presence = online.get(site);
   const changed = presence && taken?.stamp !== probeStamp(spec, presence);
   if (!taken || changed) return problem('WEIGHTS_PROBE_MISSING', { site, job: id });
-  return probeObjection(taken, spec.weightSchema.relativeL2);
+  return probeObjection(taken, probeTolerance(state));
 }
 
 /** Connected sites that can take part, in order of id. */

@@ -1,5 +1,6 @@
 import type { AssignmentId, EpochMs, JobId, ModelVersion, SiteId } from '../vocabulary/ids.ts';
 import { type Assignment, assignmentId, type Presence } from './assignment.ts';
+import { needsGolden } from './job-manifest.ts';
 import { currentTask, type JobState } from './job-state.ts';
 import { specForSite } from './update-encoding.ts';
 
@@ -14,7 +15,10 @@ export function probeAssignmentId(job: JobId): AssignmentId {
 }
 
 /** What a site is asked before it may take part: to run its trainer on the weights that the job starts from. */
-export function probeAssignment({ id, spec, initialDigest }: JobState, presence: Presence): Assignment {
+export function probeAssignment(
+  { id, spec, initialDigest, weightsManifest }: JobState,
+  presence: Presence,
+): Assignment {
   return {
     id: probeAssignmentId(id),
     job: id,
@@ -26,6 +30,7 @@ export function probeAssignment({ id, spec, initialDigest }: JobState, presence:
     remainingMs: spec.deadlineMs,
     spec: specForSite(spec, presence),
     constants: undefined,
+    ...(needsGolden(spec) && { weightsManifest }),
   };
 }
 

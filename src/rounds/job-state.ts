@@ -4,6 +4,7 @@ import type { Digest } from '../vocabulary/digest.ts';
 import type { Attempt, EpochMs, JobId, ModelVersion, Round, SiteId } from '../vocabulary/ids.ts';
 import { unreachable } from '../vocabulary/invariant.ts';
 import type { Manifest } from '../weights/manifest.ts';
+import type { WeightsManifest } from '../weights/schema/weights-manifest.ts';
 import type { Presence, Progress, Task } from './assignment.ts';
 import { exchangedManifest, type Job } from './job.ts';
 import type { TakenProbe } from './probe-report.ts';
@@ -24,6 +25,8 @@ export type JobRecord =
       readonly modelDigest?: Digest | undefined;
       /** Chunk that every payload digest of the job's versions is made over, in bytes. */
       readonly chunkBytes: number;
+      /** The weights manifest that came with the job, as it travels (`jobManifest`); missing where none came. */
+      readonly weightsManifest?: WeightsManifest | undefined;
       readonly at: EpochMs;
     }
   | {
@@ -143,6 +146,8 @@ export interface JobState {
   readonly spec: Job;
   /** Of versions and updates: the model's tensors, and what travels with them. */
   readonly manifest: Manifest;
+  /** The weights manifest that came with the job; undefined where none did. */
+  readonly weightsManifest: WeightsManifest | undefined;
   /** Chunk of the versions' payload digests and downloads, in bytes; fixed for the life of the job. */
   readonly chunkBytes: number;
   readonly submittedAt: EpochMs;
@@ -210,12 +215,13 @@ export function settledCount(state: JobState): number {
 
 /** The state of a job that was just submitted. */
 export function submittedState(record: Extract<JobRecord, { kind: 'submitted' }>): JobState {
-  const { job, spec, digest, modelDigest = digest, chunkBytes, at } = record;
+  const { job, spec, digest, modelDigest = digest, chunkBytes, weightsManifest, at } = record;
   const counts = spec.statistics && spec.model.kind === 'mlp';
   return {
     id: job,
     spec,
     manifest: exchangedManifest(spec),
+    weightsManifest,
     chunkBytes,
     submittedAt: at,
     phase: 'recruiting',

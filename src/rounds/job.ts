@@ -238,11 +238,6 @@ export const jobSchema = z
       'initialWeights',
       'an external model needs initialWeights',
     );
-    relation(
-      job.model.kind !== 'external' || job.weightSchema?.probe !== 'required',
-      'weightSchema',
-      'what an external model has to compute is not known here, so its probe must be off',
-    );
     const since =
       job.model.kind === 'external'
         ? tensorSinceFault(job.model.tensors, job.weightSchema?.version)

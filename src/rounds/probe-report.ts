@@ -1,5 +1,17 @@
 import { type Problem, problem } from '../errors/problem.ts';
 import type { EpochMs } from '../vocabulary/ids.ts';
+import { outputToleranceIn } from '../weights/checks/check-settings.ts';
+import type { ProbeSection } from '../weights/probes/probe-section.ts';
+import type { WeightsManifest } from '../weights/schema/weights-manifest.ts';
+import type { Job } from './job.ts';
+
+type OutputTolerances = ProbeSection['tolerances'];
+
+/** What a probe is judged by. */
+export interface ProbeJudge {
+  readonly spec: Pick<Job, 'weightSchema'>;
+  readonly weightsManifest: WeightsManifest | undefined;
+}
 
 /** How far the output of one layer was from what it should be: relative L2 error, the worst over the probes. */
 export interface ProbedLayer {
@@ -57,19 +69,41 @@ function probeReportFault({ layers }: ProbeReport): string | undefined {
   return wrong && `the error of ${wrong.layer} is ${wrong.relativeL2}`;
 }
 
+/** The relative L2 errors that outputs may have. */
+export interface ProbeTolerance {
+  /** Of every layer. */
+  readonly relativeL2: number;
+  /** Of layers that may have more, each with a reason. */
+  readonly layers: OutputTolerances;
+}
+
+/** What a job allows, and for single layers the weights manifest that came with it. */
+export function probeTolerance({ spec, weightsManifest }: ProbeJudge): ProbeTolerance {
+  return { relativeL2: spec.weightSchema?.relativeL2 ?? 0, layers: weightsManifest?.probe?.tolerances ?? [] };
+}
+
+/** The largest relative L2 error that the output of one layer may have. */
+export function allowedFor(layer: string, { relativeL2, layers }: ProbeTolerance): number {
+  return Math.max(relativeL2, outputToleranceIn(layers)(layer) ?? 0);
+}
+
 /** The coordinator's own judgement of what it was told: WEIGHTS_PROBE_FAILED with the first layer that is off. */
-export function probeObjection({ result }: TakenProbe, tolerance: number): Problem | undefined {
+export function probeObjection({ result }: TakenProbe, tolerance: ProbeTolerance): Problem | undefined {
   if ('problem' in result) return result.problem;
-  const off = result.layers.find(({ relativeL2 }) => !(relativeL2 <= tolerance));
+  const place = result.layers.findIndex(
+    ({ layer, relativeL2 }) =>
+      !(relativeL2 <= tolerance.relativeL2) && !(relativeL2 <= allowedFor(layer, tolerance)),
+  );
+  const off = result.layers[place];
   if (!off) return undefined;
   const { layer, relativeL2, probe } = off;
   const found =
     relativeL2 === Number.MAX_VALUE ? 'no finite output of the shape that is due' : errorText(relativeL2);
   return problem('WEIGHTS_PROBE_FAILED', {
-    layer: layer === MODEL_END ? 'the end of the model' : layer,
+    layer: place === result.layers.length - 1 ? 'the end of the model' : layer,
     found,
     probe,
-    tolerance: tolerance.toExponential(0),
+    tolerance: allowedFor(layer, tolerance).toExponential(0),
     engine: result.engine,
   });
 }

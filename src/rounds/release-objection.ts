@@ -1,16 +1,19 @@
 import { type Problem, problem } from '../errors/problem.ts';
 import type { Presence } from './assignment.ts';
 import type { Job } from './job.ts';
+import { needsGolden } from './job-manifest.ts';
 
 /** What of a job says what a site of before would not understand. */
-type Worded = Pick<Job, 'strategy' | 'model' | 'batchNorm' | 'updateBound'>;
+type Worded = Pick<Job, 'strategy' | 'model' | 'batchNorm' | 'updateBound' | 'weightSchema' | 'trainer'>;
 
 /** What a job says that sites of the first release do not know, in the words of its file; undefined where they know all. */
-function newWord({ strategy, model, batchNorm, updateBound }: Worded): string | undefined {
+function newWord(spec: Worded): string | undefined {
+  const { strategy, model, batchNorm, updateBound } = spec;
   if (strategy.name === 'scaffold' || strategy.name === 'fedbuff') return `strategy ${strategy.name}`;
   if (model.kind === 'cnn' && model.convolutions.some((layer) => layer.batchNorm !== undefined))
     return 'model.convolutions.batchNorm';
   if (batchNorm) return 'batchNorm';
+  if (needsGolden(spec)) return 'a probe of an external model';
   return typeof updateBound === 'number' ? undefined : 'updateBound by tensor';
 }
 

@@ -91,6 +91,8 @@ export type OperateRequest =
       readonly initialWeights:
         | { readonly manifest: Manifest; readonly content: AsyncIterable<Uint8Array> }
         | undefined;
+      /** JSON of a weights manifest, still to be checked; undefined where the job names none. */
+      readonly weightsManifest?: unknown;
     }
   | { readonly kind: 'list-jobs' | 'list-models' | 'get-status' }
   | { readonly kind: 'list-sites' | 'list-certificates' }

@@ -1,5 +1,5 @@
 import type { Problem } from '../errors/problem.ts';
-import { decoding, jsonOf, malformed, text, wholeNumber } from '../protocol/field.ts';
+import { decoding, jsonOf, jsonUpTo, malformed, text, wholeNumber } from '../protocol/field.ts';
 import type { OperateRequest as OperateRequestWire } from '../protocol/generated/consilium/v1/OperateRequest.ts';
 import {
   type Chunk,
@@ -11,6 +11,7 @@ import {
 } from '../protocol/payload-codec.ts';
 import { problemFromWire, problemToWire } from '../protocol/problem-codec.ts';
 import { decodeWire, encodeWire } from '../protocol/schema.ts';
+import { JOB_MANIFEST_BYTES_MAX } from '../rounds/job-manifest.ts';
 import { canonicalJson } from '../vocabulary/canonical-json.ts';
 import type { EpochMs } from '../vocabulary/ids.ts';
 import type { Result } from '../vocabulary/result.ts';
@@ -24,6 +25,7 @@ export type OperateCommand =
       readonly spec: unknown;
       readonly dryRun: boolean;
       readonly initialWeights: PayloadDescription | undefined;
+      readonly weightsManifest?: unknown;
     };
 
 /** What an operator says: a command, then the chunks of its initial weights, if it has any. */
@@ -67,6 +69,9 @@ function commandToWire(command: OperateCommand): OperateRequestWire {
           jobJson: jsonBytes(command.spec),
           dryRun: command.dryRun,
           ...(command.initialWeights && { initialWeights: payloadToWire(command.initialWeights) }),
+          ...(command.weightsManifest !== undefined && {
+            weightsManifestJson: jsonBytes(command.weightsManifest),
+          }),
         },
       };
     case 'list-jobs':
@@ -125,7 +130,7 @@ export function decodeOperatorMessage(bytes: Uint8Array): Result<OperatorMessage
     if (said.chunk) return { kind: 'chunk', chunk: chunkFromWire(said.chunk) };
     if (said.finish) return { kind: 'finish' };
     if (said.submitJob) {
-      const { jobJson, dryRun, initialWeights } = said.submitJob;
+      const { jobJson, dryRun, initialWeights, weightsManifestJson } = said.submitJob;
       return command({
         kind: 'submit-job',
         spec: jsonOf(jobJson, 'submit_job.job_json'),
@@ -133,6 +138,13 @@ export function decodeOperatorMessage(bytes: Uint8Array): Result<OperatorMessage
         initialWeights: initialWeights
           ? payloadFromWire(initialWeights, 'submit_job.initial_weights')
           : undefined,
+        ...(weightsManifestJson.length > 0 && {
+          weightsManifest: jsonUpTo(
+            weightsManifestJson,
+            'submit_job.weights_manifest_json',
+            JOB_MANIFEST_BYTES_MAX,
+          ),
+        }),
       });
     }
     if (said.listJobs) return command({ kind: 'list-jobs' });

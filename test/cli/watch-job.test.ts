@@ -35,6 +35,7 @@ const view = (changes: Partial<JobView>): JobView => ({
   acceptedUpdates: 0,
   refusedUpdates: 0,
   participants: [participant('a', 'working'), participant('b', 'working')],
+  weightSchema: null,
   exclusions: [],
   probes: [],
   constants: null,

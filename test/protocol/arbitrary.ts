@@ -12,12 +12,14 @@ import type { Chunk, PayloadDescription } from '../../src/protocol/payload-codec
 import type { CoordinatorMessage, SiteMessage } from '../../src/rounds/assignment.ts';
 import { assignmentId } from '../../src/rounds/assignment.ts';
 import { jobSchema } from '../../src/rounds/job.ts';
+import { jobManifest } from '../../src/rounds/job-manifest.ts';
 import { COLUMN_TYPES } from '../../src/rounds/named-view.ts';
 import type { UpdateDeclaration } from '../../src/rounds/update.ts';
 import type { Digest } from '../../src/vocabulary/digest.ts';
 import type { JobId, SiteId } from '../../src/vocabulary/ids.ts';
 import { ok, refused } from '../../src/vocabulary/result.ts';
 import { manifestElements, payloadBytes } from '../../src/weights/manifest.ts';
+import { externalJob, externalManifest } from '../rounds/external-model.ts';
 
 /** Byte strings as decoders give them: plain, never a Buffer. */
 export const bytes = (constraints: fc.IntArrayConstraints = { maxLength: 64 }) =>
@@ -216,6 +218,8 @@ export const siteMessage: fc.Arbitrary<SiteMessage> = fc.oneof(
   fc.record({ kind: fc.constant('constants-query' as const), job: label, viewHash: digest }),
 );
 
+const EXTERNAL_JOB = externalJob();
+
 const constants = fc.array(
   fc.record({
     name: text,
@@ -260,6 +264,22 @@ export const coordinatorMessage: fc.Arbitrary<CoordinatorMessage> = fc.oneof(
       remainingMs: uint32,
       spec,
       constants: fc.option(constants, { nil: undefined }),
+    }),
+  }),
+  fc.record({
+    kind: fc.constant('assignment' as const),
+    assignment: fc.record({
+      id: assignmentOf,
+      job: label,
+      round: uint32,
+      attempt: uint32,
+      task: fc.constant('probe' as const),
+      baseVersion: uint32,
+      baseDigest: digest,
+      remainingMs: uint32,
+      spec: fc.constant(EXTERNAL_JOB),
+      constants: fc.constant(undefined),
+      weightsManifest: fc.constant(jobManifest(EXTERNAL_JOB, externalManifest())),
     }),
   }),
   fc.record({ kind: fc.constant('withdrawal' as const), assignment: assignmentOf, reason: text }),

@@ -22,6 +22,11 @@ import {
   encodeUploadRequest,
   encodeUploadResponse,
 } from '../../src/protocol/transfer-codec.ts';
+import { jobManifest } from '../../src/rounds/job-manifest.ts';
+import type { Digest } from '../../src/vocabulary/digest.ts';
+import type { AssignmentId, JobId } from '../../src/vocabulary/ids.ts';
+import type { WeightsManifest } from '../../src/weights/schema/weights-manifest.ts';
+import { externalJob, externalManifest } from '../rounds/external-model.ts';
 import {
   bytes,
   chunk,
@@ -58,6 +63,43 @@ test('what the coordinator says arrives as it was said', () => {
     }),
   );
 });
+
+test('a probe of an external model with what this version cannot use is declined, and not taken for a broken message', () => {
+  const spec = externalJob();
+  const id = 'tiny-1/0/1/probe' as AssignmentId;
+  const told = (weightsManifest: WeightsManifest) =>
+    decodeCoordinatorMessage(
+      encodeCoordinatorMessage({
+        kind: 'assignment',
+        assignment: {
+          ...{ id, job: 'tiny-1' as JobId, round: 0, attempt: 1, task: 'probe', baseVersion: 0 },
+          ...{ baseDigest: `sm3:${'0'.repeat(64)}` as Digest, remainingMs: 1 },
+          ...{ spec, constants: undefined, weightsManifest },
+        },
+      }),
+    );
+  const manifest = jobManifest(spec, externalManifest());
+  expect(told(manifest)).toMatchObject({ ok: true, value: { kind: 'assignment' } });
+  const other = { ...manifest, schema: { id: 'other', version: '1.0.0' } };
+  const later = { ...manifest, probe: { ...manifest.probe!, generator: 'consilium-probe-2' } };
+  const what = expect.stringContaining('weightSchema.manifest');
+  for (const beyond of [other, later as unknown as WeightsManifest]) {
+    expect(told(beyond)).toMatchObject({
+      ok: true,
+      value: {
+        kind: 'assignment-beyond',
+        assignment: id,
+        problem: { code: 'JOB_UNSUPPORTED', details: { what } },
+      },
+    });
+  }
+  const large = { ...manifest, layers: Array.from({ length: 800 }, layerOf) };
+  expect(told(large)).toMatchObject({ ok: false, refusal: { code: 'MESSAGE_MALFORMED' } });
+});
+
+function layerOf(_: unknown, place: number) {
+  return { name: `${place}${'x'.repeat(990)}`, op: 'Linear', attributes: {} } as const;
+}
 
 test('the messages of Open arrive as they were said', () => {
   const request = fc.oneof(

@@ -12,6 +12,7 @@ import type { UpdateDeclaration } from '../../src/rounds/update.ts';
 import type { Digest } from '../../src/vocabulary/digest.ts';
 import type { JobId, SiteId } from '../../src/vocabulary/ids.ts';
 import { payloadBytes } from '../../src/weights/manifest.ts';
+import type { WeightsManifest } from '../../src/weights/schema/weights-manifest.ts';
 
 export const [A, B, C, D] = ['a', 'b', 'c', 'd'] as SiteId[] as [SiteId, SiteId, SiteId, SiteId];
 export const JOB = 'job' as JobId;
@@ -56,7 +57,7 @@ export class Rehearsal {
   readonly records: Parameters<typeof recover>[0][number][];
   private last: ReturnType<typeof step>['effects'] | undefined;
 
-  constructor(spec: Job = jobOf()) {
+  constructor(spec: Job = jobOf(), weightsManifest?: WeightsManifest) {
     const submitted = {
       kind: 'submitted',
       job: JOB,
@@ -64,6 +65,7 @@ export class Rehearsal {
       digest: digest('0'),
       chunkBytes: 16,
       at: this.now,
+      ...(weightsManifest && { weightsManifest }),
     } as const;
     this.records = [submitted];
     this.state = submittedState(submitted);

@@ -1,8 +1,11 @@
 import { describe, expect, it } from 'vitest';
+import { decodeRecord, encodeRecord } from '../../src/coordinator/record-codec.ts';
 import { problem } from '../../src/errors/problem.ts';
 import type { Presence, ReportResult } from '../../src/rounds/assignment.ts';
+import { jobManifest } from '../../src/rounds/job-manifest.ts';
 import { recover } from '../../src/rounds/job-state.ts';
 import type { AssignmentId, SiteId } from '../../src/vocabulary/ids.ts';
+import { externalJob, externalManifest } from './external-model.ts';
 import { A, B, C, FIRST_RELEASE, JOB, jobOf, PRESENCE, Rehearsal } from './federation.ts';
 
 const SCHEMA = { id: 'consilium-mlp', version: '1.0.0' };
@@ -184,5 +187,70 @@ describe('a job that needs a probe', () => {
     const rehearsal = new Rehearsal(jobOf({ weightSchema: { ...SCHEMA, probe: 'off' } }));
     for (const site of [A, B, C]) come(rehearsal, site);
     expect([...rehearsal.state.participants.keys()]).toEqual([A, B, C]);
+  });
+});
+
+describe('a job whose external model came with a weights manifest', () => {
+  const tolerances = [{ layers: 'las*', relativeL2: 1e-3, reason: 'tanh of another library' }];
+  const manifest = externalManifest({ probe: { ...externalManifest().probe, tolerances } });
+  const spec = externalJob({ name: JOB, dataset: 'cohort', trainer: { name: 'tfjs' } }, manifest);
+  const stated: Presence = {
+    ...STATED,
+    trainers: [{ ...STATED.trainers[0]!, schemas: [{ id: 'tiny', version: '1.0.0' }] }],
+  };
+  const submitted = () => new Rehearsal(spec, jobManifest(spec, manifest));
+  const told = (first: number, last: number, end: number): ReportResult => ({
+    kind: 'probe',
+    probe: {
+      engine: 'pytorch 2.13.0',
+      layers: [
+        { layer: 'first', relativeL2: first, probe: 'wide' },
+        { layer: 'last', relativeL2: last, probe: 'wide' },
+        { layer: 'output', relativeL2: end, probe: 'normal' },
+      ],
+    },
+  });
+  const judged = (result: ReportResult) =>
+    report(come(submitted(), A, stated), A, result).state.excluded.get(A)?.details;
+
+  it('sends what is due with the probe, and with no other assignment', () => {
+    const rehearsal = submitted();
+    const sent = (site: SiteId) =>
+      rehearsal.effects.say.flatMap(({ site: to, message }) =>
+        to === site && message.kind === 'assignment' ? [message.assignment] : [],
+      );
+    come(rehearsal, A, stated);
+    expect(sent(A)).toMatchObject([{ task: 'probe', weightsManifest: { schema: { id: 'tiny' } } }]);
+    report(rehearsal, A, told(1e-7, 1e-7, 1e-7));
+    come(rehearsal, B, stated);
+    report(rehearsal, B, told(1e-7, 1e-7, 1e-7));
+    const tasks = [...sent(A), ...sent(B)];
+    expect(tasks.map(({ task }) => task)).toEqual(['train', 'train']);
+    for (const task of tasks) expect(task).not.toHaveProperty('weightsManifest');
+  });
+
+  it('judges each layer by the tolerance that the manifest gives it with a reason, and else by its own', () => {
+    expect(judged(told(1e-7, 9e-4, 1e-7))).toBeUndefined();
+    expect(judged(told(9e-4, 1e-7, 1e-7))).toMatchObject({ layer: 'first', tolerance: '1e-5' });
+    expect(judged(told(1e-7, 2e-3, 1e-7))).toMatchObject({ layer: 'last', tolerance: '1e-3' });
+    expect(judged(told(1e-7, 9e-4, 9e-4))).toMatchObject({ layer: 'the end of the model' });
+    expect(judged(told(1e-7, Number.MAX_VALUE, 0))).toMatchObject({
+      layer: 'last',
+      found: 'no finite output of the shape that is due',
+    });
+  });
+
+  it('knows it again from its journal', () => {
+    const rehearsal = come(submitted(), A, stated);
+    const again = recover(rehearsal.records.map((record) => decodeRecord(encodeRecord(record))))!;
+    expect(again.weightsManifest).toEqual(rehearsal.state.weightsManifest);
+    expect(again.weightsManifest?.probe?.golden).toHaveLength(5);
+  });
+
+  it('tells a site of the first release nothing of it', () => {
+    const old: Presence = { ...stated, encodings: undefined };
+    const rehearsal = come(submitted(), A, old);
+    expect(rehearsal.state.excluded.get(A)?.code).toBe('JOB_UNSUPPORTED');
+    expect(rehearsal.told(A)).not.toContain('assignment');
   });
 });

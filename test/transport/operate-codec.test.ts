@@ -26,6 +26,27 @@ const honest = fc.oneof(
   fc.jsonValue().map((view) => encodeOperateReply({ kind: 'view', view })),
 );
 
+test('a weights manifest goes beside its job, up to a limit', () => {
+  const told = (weightsManifest: unknown) =>
+    decodeOperatorMessage(
+      encodeOperatorMessage({
+        kind: 'command',
+        command: { kind: 'submit-job', spec: {}, dryRun: true, initialWeights: undefined, weightsManifest },
+        goodUntil: 1,
+      }),
+    );
+  expect(told({ schema: 'x' })).toMatchObject({
+    ok: true,
+    value: { command: { weightsManifest: { schema: 'x' } } },
+  });
+  expect(told(undefined)).toMatchObject({ ok: true, value: { command: { kind: 'submit-job' } } });
+  expect(told('x'.repeat(768 * 2 ** 10 - 2)).ok).toBe(true);
+  expect(told('x'.repeat(768 * 2 ** 10 - 1))).toMatchObject({
+    ok: false,
+    refusal: { details: { reason: expect.stringContaining('786433 bytes; at most 786432') } },
+  });
+});
+
 test('any bytes decode to a command, an answer or a refusal', () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {

@@ -4,10 +4,10 @@ import { EXIT, type ExitCode } from '../../errors/catalogue.ts';
 import type { JobSummaryView, JobView, OpinionView, RoundView } from '../../protocol/views.ts';
 import { act, type CommandContext } from '../context.ts';
 import { ProgressDisplay } from '../demo/progress.ts';
-import { loadConfig } from '../load-config.ts';
 import { connectOperator, type OperatorClient, withOperator } from '../operator.ts';
 import { readableTime, renderStreamed } from '../output.ts';
 import { renderProbes } from '../probe-table.ts';
+import { readJob } from '../read-job.ts';
 import { readWeightsFile } from '../read-weights.ts';
 import { type Column, renderFields, renderTable } from '../table.ts';
 import type { Terminal } from '../terminal.ts';
@@ -108,7 +108,7 @@ async function submit(
   file: string,
   options: { readonly dryRun?: boolean; readonly watch?: boolean },
 ): Promise<ExitCode> {
-  const spec = await loadConfig('job', file, context.language);
+  const { spec, weightsManifest } = await readJob(context, file);
   const from = spec.initialWeights;
   const initialWeights =
     from && 'file' in from ? await readWeightsFile(resolve(dirname(file), from.file), spec) : undefined;
@@ -118,13 +118,20 @@ async function submit(
       spec,
       dryRun: true,
       initialWeights,
+      weightsManifest,
     });
     context.printRows(opinions, OPINIONS);
     const willing = opinions.filter((opinion) => opinion.wouldJoin).length;
     context.say(`${willing} of ${opinions.length} sites would join; the job's quorum is ${spec.quorum}.`);
     return willing >= spec.quorum ? EXIT.ok : EXIT.checkFailed;
   }
-  const view = await client.ask<JobView>({ kind: 'submit-job', spec, dryRun: false, initialWeights });
+  const view = await client.ask<JobView>({
+    kind: 'submit-job',
+    spec,
+    dryRun: false,
+    initialWeights,
+    weightsManifest,
+  });
   if (options.watch) return watch(context, view.job);
   context.print(view, () => `${view.job}\n`);
   context.say(`Watch it: consilium job watch ${view.job}. End it: consilium job stop ${view.job}.`);
@@ -173,6 +180,17 @@ function contributorText({
   return unusual.length === 0 ? site : `${site} (${unusual.join(', ')})`;
 }
 
+/** `cxr-cnn 1.1.0, probed: 5 probes of 12 layers as pytorch 2.13.0 gave them`; no row of a job without a schema. */
+function weightSchemaRow({ weightSchema }: JobView): readonly (readonly [string, string])[] {
+  if (!weightSchema) return [];
+  const { id, version, probe, manifest } = weightSchema;
+  const golden = manifest?.golden;
+  const by = golden
+    ? `: ${golden.probes.length} probes of ${golden.layers.length} layers as ${golden.recordedWith} gave them`
+    : '';
+  return [['weights', `${id} ${version}, ${probe === 'off' ? 'not probed' : `probed${by}`}`]];
+}
+
 function drawJob(view: JobView): string {
   const head = renderFields([
     ['job', view.job],
@@ -182,6 +200,7 @@ function drawJob(view: JobView): string {
     ['version', view.version],
     ['model', view.modelDigest],
     ['updates', `${view.acceptedUpdates} accepted, ${view.refusedUpdates} refused`],
+    ...weightSchemaRow(view),
     ...(view.exclusions.length === 0
       ? []
       : [['left out', view.exclusions.map(({ site, reason }) => `${site}: ${reason}`).join(' ')] as const]),

@@ -70,18 +70,6 @@ function sectionOf(
   };
 }
 
-/** The probes that a manifest plans. Throws CONFIG_INVALID where they are not those that its golden outputs were made of. */
-export function plannedProbes(section: ProbeSection, file: string): readonly Probe[] {
-  const probes = probesOf(section);
-  for (const [nth, { kind, inputs }] of probes.entries()) {
-    const due = section.golden[nth]!.inputs;
-    if (inputs.some(({ values }, place) => digestOf(values) !== due[place])) {
-      fail('CONFIG_INVALID', { where: file, reason: `its probe ${kind} is not what its seed gives` });
-    }
-  }
-  return probes;
-}
-
 /** Images have channels; of two axes, only the layer that takes them says whether the first one counts channels. */
 function hasChannels(
   { length: rank }: readonly number[],

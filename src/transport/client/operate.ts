@@ -16,6 +16,7 @@ export type OperatorRequest =
       readonly spec: unknown;
       readonly dryRun: boolean;
       readonly initialWeights: PayloadSource | undefined;
+      readonly weightsManifest?: unknown;
     };
 
 /**

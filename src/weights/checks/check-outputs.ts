@@ -34,6 +34,8 @@ interface LayerFigures {
   output?: Compared;
   /** The shape that came where none was fitting. */
   misshapen?: string;
+  /** The first probe that nothing fitting and finite came of. */
+  broken?: string;
   notFinite: number;
 }
 
@@ -98,6 +100,31 @@ export function checkGolden(
   return [finding('WC703', message, { tensor: drifted.layer })];
 }
 
+/** How far the output of one layer is from its golden. */
+export interface OutputError {
+  /** The module; `output` for the end of the model, which comes last. */
+  readonly layer: string;
+  /** The worst over the probes; Number.MAX_VALUE where one has another shape, is missing at the end, or is not finite. */
+  readonly relativeL2: number;
+  /** The kind of that probe. */
+  readonly probe: string;
+}
+
+/** The errors of the layers that a model shows, in the order in which the reference runs them, and of its end. */
+export function outputErrors(
+  manifest: WeightsManifest,
+  section: ProbeSection,
+  trace: ModelTrace,
+): readonly OutputError[] {
+  const figures = figuresOf(section, trace, knownLayers(manifest), () => section.relativeL2);
+  return figures.flatMap(({ layer, broken, output }): OutputError[] => {
+    if (broken !== undefined) return [{ layer, relativeL2: Number.MAX_VALUE, probe: broken }];
+    if (!output) return [];
+    const { relativeL2, probe } = output;
+    return [{ layer, relativeL2: Math.min(relativeL2, Number.MAX_VALUE), probe }];
+  });
+}
+
 /** The figures of every layer, and those of the end of the model last. */
 function figuresOf(
   { golden, kinds }: ProbeSection,
@@ -126,6 +153,7 @@ function figuresOf(
       judge(one, there.output, output, { channelsLast, op }, probe);
     }
     if (ran.outputs.length !== outputs.length) {
+      end.broken ??= probe;
       end.misshapen = `the model has ${ran.outputs.length} outputs; the manifest has ${outputs.length}`;
     }
     for (const [place, output] of outputs.entries()) {
@@ -143,8 +171,10 @@ function judge(
   origin: Parameters<typeof canonicalArray>[2],
   probe: string,
 ): void {
-  one.notFinite += array.values.reduce((sum, value) => sum + (Number.isFinite(value) ? 0 : 1), 0);
+  const notFinite = array.values.reduce((sum, value) => sum + (Number.isFinite(value) ? 0 : 1), 0);
+  one.notFinite += notFinite;
   const found = fitted(array, golden, origin);
+  if (notFinite > 0 || !found) one.broken ??= probe;
   if (found) one.output = worse(one.output, golden, found, probe);
   else {
     const due = `${shapeText(golden.shape)} is due on the probe ${probe}`;

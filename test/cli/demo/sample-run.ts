@@ -67,6 +67,7 @@ export function sampleJob(rounds = 20): JobView {
       reason: null,
       staleness: 0,
     })),
+    weightSchema: null,
     exclusions: [],
     probes: [],
     constants: [

@@ -13,6 +13,7 @@ export interface Assignment {
   'remainingMs'?: (number);
   'jobJson'?: (Buffer | Uint8Array | string);
   'constantsJson'?: (Buffer | Uint8Array | string);
+  'weightsManifestJson'?: (Buffer | Uint8Array | string);
 }
 
 export interface Assignment__Output {
@@ -26,4 +27,5 @@ export interface Assignment__Output {
   'remainingMs': (number);
   'jobJson': (Buffer);
   'constantsJson': (Buffer);
+  'weightsManifestJson': (Buffer);
 }

@@ -6,10 +6,12 @@ export interface SubmitJob {
   'jobJson'?: (Buffer | Uint8Array | string);
   'dryRun'?: (boolean);
   'initialWeights'?: (_consilium_v1_Payload | null);
+  'weightsManifestJson'?: (Buffer | Uint8Array | string);
 }
 
 export interface SubmitJob__Output {
   'jobJson': (Buffer);
   'dryRun': (boolean);
   'initialWeights': (_consilium_v1_Payload__Output | null);
+  'weightsManifestJson': (Buffer);
 }

@@ -1,0 +1,125 @@
+import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+import type { OpinionView, SiteHistoryView } from '../../src/protocol/views.ts';
+import type { Job } from '../../src/rounds/job.ts';
+import { manifestOf } from '../../src/rounds/job.ts';
+import { jobManifest } from '../../src/rounds/job-manifest.ts';
+import type { PayloadSource } from '../../src/transport/desk.ts';
+import { payloadInMemory } from '../../src/transport/payload-source.ts';
+import { bytesOf } from '../../src/weights/float32-bytes.ts';
+import { EXTERNAL_WEIGHTS, externalJob, externalManifest } from '../rounds/external-model.ts';
+import { Consortium } from './consortium.ts';
+
+/*
+ * A model that no job describes, in real command trainers over real gRPC: what it has to compute comes with the job.
+ */
+const PROGRAM = fileURLToPath(new URL('./external-program.py', import.meta.url));
+const skip = spawnSync('python3', ['-c', 'pass']).status !== 0 && process.env.CI !== 'true';
+if (skip) console.warn('there is no python3: command trainers of an external model are skipped');
+
+const site = (...mistakes: string[]) => ({
+  datasets: { clinic: { kind: 'opaque', path: 'clinic.csv' } },
+  trainers: {
+    'tiny-net': {
+      kind: 'command',
+      command: ['python3', PROGRAM, ...mistakes],
+      framework: 'pytorch',
+      weightSchemas: { tiny: '1.0.0' },
+    },
+  },
+  policy: { trainers: ['tiny-net'] },
+});
+const job = (change: Record<string, unknown> = {}) =>
+  externalJob({ rounds: 400, deadlineMs: 120_000, evaluateEvery: 0, ...change });
+const weightsOf = (spec: Job, values = EXTERNAL_WEIGHTS): PayloadSource =>
+  payloadInMemory(manifestOf(spec), bytesOf(values), 4096);
+const submission = (spec: Job, weightsManifest: unknown, initialWeights = weightsOf(spec)) =>
+  ({ kind: 'submit-job', spec, dryRun: false, initialWeights, weightsManifest }) as const;
+
+describe.skipIf(skip)('a job of an external model with its weights manifest', () => {
+  it('leaves a site out that reads a square matrix transposed, and knows what is due after a restart', async () => {
+    const consortium = await Consortium.open();
+    await consortium.join('bern', site());
+    const lyon = await consortium.join('lyon', site('transposed'));
+    await consortium.online(2);
+    const spec = job();
+    await consortium.ask(submission(spec, jobManifest(spec, externalManifest())));
+    const before = await consortium.job('tiny-1', ({ probes }) => probes.length === 2);
+    expect(before.probes.map(({ site: name, state }) => [name, state])).toEqual([
+      ['bern', 'passed'],
+      ['lyon', 'failed'],
+    ]);
+    expect(before).toMatchObject({
+      phase: 'recruiting',
+      weightSchema: { id: 'tiny', version: '1.0.0', manifest: { golden: { layers: ['first', 'last'] } } },
+      exclusions: [
+        { site: 'lyon', code: 'WEIGHTS_PROBE_FAILED', details: { layer: 'first', engine: 'plain python' } },
+      ],
+    });
+
+    await lyon.participant.stop();
+    await consortium.coordinator.stop(0);
+    await consortium.serve();
+    const again = await consortium.job('tiny-1', () => true);
+    expect(again.probes).toEqual(before.probes);
+    expect(again.weightSchema).toEqual(before.weightSchema);
+    await consortium.start('lyon', site());
+    const mended = await consortium.job('tiny-1', ({ version }) => version >= 1);
+    expect(mended.history[0]?.contributors.map(({ site: name }) => name).sort()).toEqual(['bern', 'lyon']);
+    const history = await consortium.ask<SiteHistoryView>({ kind: 'get-site', site: 'lyon' });
+    expect(history.probes).toMatchObject([
+      { state: 'passed', engine: 'plain python', layers: [{ layer: 'first', allowed: 1e-5 }, {}, {}] },
+    ]);
+    await consortium.ask({ kind: 'stop-job', job: 'tiny-1' });
+  });
+
+  it.each([
+    ['has no end', 'silent', { code: 'TRAINER_FAILED' }],
+    [
+      'is infinite',
+      'endless',
+      { code: 'WEIGHTS_PROBE_FAILED', details: { layer: 'the end of the model', probe: 'normal' } },
+    ],
+  ])('leaves a site out whose answer %s', async (_, mistake, exclusion) => {
+    const consortium = await Consortium.open();
+    await consortium.join('bern', site(mistake));
+    await consortium.online(1);
+    const spec = job();
+    await consortium.ask(submission(spec, jobManifest(spec, externalManifest())));
+    const view = await consortium.job('tiny-1', ({ exclusions }) => exclusions.length > 0);
+    expect(view.exclusions).toMatchObject([{ site: 'bern', ...exclusion }]);
+    await consortium.ask({ kind: 'stop-job', job: 'tiny-1' });
+  });
+
+  it('is refused where manifest, tensors and weights do not fit together, and a dry run says so too', async () => {
+    const consortium = await Consortium.open();
+    await consortium.join('bern', site());
+    await consortium.online(1);
+    const spec = job();
+    const manifest = jobManifest(spec, externalManifest());
+    const invalid = (reason: string) => ({
+      problem: { code: 'JOB_INVALID', details: { reason: expect.stringContaining(reason) } },
+    });
+    const refused = (weightsManifest: unknown, reason: string, weights = weightsOf(spec)) =>
+      expect(
+        consortium.ask({ ...submission(spec, weightsManifest, weights), dryRun: true }),
+      ).rejects.toMatchObject(invalid(`weightSchema.manifest: ${reason}`));
+    await refused(undefined, 'it did not come with the job');
+    await refused({ some: 'thing' }, 'it is no weights manifest');
+    await refused({ ...manifest, schema: { id: 'tiny', version: '1.1.0' } }, 'it is of tiny 1.1.0');
+    const [first, ...others] = manifest.tensors;
+    await refused({ ...manifest, tensors: [...others, first] }, 'tensor first.weight is out of order');
+    await refused({ ...manifest, probe: undefined }, 'it has no probes');
+    const moved = EXTERNAL_WEIGHTS.map((value, place) => (place === 17 ? value + 1 : value));
+    const reason =
+      'its golden outputs are of other weights than the job starts from, first.bias has another SHA-256';
+    await refused(manifest, reason, weightsOf(spec, moved));
+
+    const opinions = await consortium.askAll<OpinionView>({ ...submission(spec, manifest), dryRun: true });
+    expect(opinions).toMatchObject([{ site: 'bern', wouldJoin: true }]);
+    const off = job({ weightSchema: { manifest: 'tiny.weights.json', probe: 'off' } });
+    const unprobed = { ...submission(off, jobManifest(off, externalManifest()), weightsOf(off, moved)) };
+    expect(await consortium.askAll({ ...unprobed, dryRun: true })).toMatchObject([{ wouldJoin: true }]);
+  });
+});
