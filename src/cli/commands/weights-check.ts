@@ -1,6 +1,5 @@
 import { appendFile, writeFile } from 'node:fs/promises';
 import { type Command, Option } from 'commander';
-import { openWeightsFile } from '../../engines/open-weights-file.ts';
 import { RECORDED_SUITE, readOperatorSuite } from '../../engines/operators/operator-case.ts';
 import { recordOperatorSuite } from '../../engines/operators/record-suite.ts';
 import { EXIT } from '../../errors/catalogue.ts';
@@ -22,6 +21,7 @@ import { act, type CommandContext } from '../context.ts';
 import { parseFlattened } from '../convert-layout.ts';
 import { loadConfig } from '../load-config.ts';
 import { loadManifest } from '../load-manifest.ts';
+import { openPart } from '../open-part.ts';
 import { wantsColour } from '../output.ts';
 import { type EngineOptions, withEngineOptions } from '../probe-options.ts';
 import { tensorDigest } from '../tensor-digest.ts';
@@ -39,6 +39,8 @@ interface CheckCommandOptions extends EngineOptions {
   readonly engine?: 'tfjs' | 'onnx';
   readonly framework?: Framework;
   readonly againstFramework?: Framework;
+  readonly prefix?: string;
+  readonly againstPrefix?: string;
   readonly flatten: readonly string[];
   readonly settings?: string;
   readonly manifest?: string;
@@ -59,6 +61,8 @@ export function registerWeightsCheck(weights: Command, terminal: Terminal): void
     .addOption(
       frameworkOption('--against-framework <name>', 'whose layout the reference has, unless its format says'),
     )
+    .option('--prefix <names>', 'the model is what of the candidate is named so, such as state_dict.module.')
+    .option('--against-prefix <names>', 'the same of the reference')
     .option(
       '--flatten <layer=CxHxW>',
       'the map that was flattened before a Linear, or LAYER=none; once for each',
@@ -153,9 +157,9 @@ async function check(context: CommandContext, file: string, against: string, opt
     options.manifest === undefined
       ? undefined
       : await loadManifest(context, options.manifest, options.signedBy);
-  const reference = await openWeightsFile(against);
+  const reference = await openPart(against, options.againstPrefix);
   try {
-    const candidate = await openWeightsFile(file);
+    const candidate = await openPart(file, options.prefix);
     try {
       const sides = [
         { stored: reference, framework: options.againstFramework ?? frameworkOf(reference) },

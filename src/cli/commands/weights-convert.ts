@@ -1,5 +1,5 @@
 import { type Command, Option } from 'commander';
-import { type OpenWeights, openWeightsFile } from '../../engines/open-weights-file.ts';
+import type { OpenWeights } from '../../engines/open-weights-file.ts';
 import {
   TEMPLATE_FORMATS,
   WRITTEN_FORMATS,
@@ -14,6 +14,7 @@ import type { StoredTensor } from '../../weights/stored-tensors.ts';
 import { tensorBytes } from '../../weights/tensor-values.ts';
 import { act, type CommandContext } from '../context.ts';
 import { checkConverted, type LayoutOptions, planLayout } from '../convert-layout.ts';
+import { openPart } from '../open-part.ts';
 import { readableBytes } from '../output.ts';
 import { softwareVersion } from '../software-version.ts';
 import type { Terminal } from '../terminal.ts';
@@ -21,6 +22,7 @@ import { collected, frameworkOption } from './weights-check.ts';
 
 interface ConvertOptions extends LayoutOptions {
   readonly format?: WrittenFormat;
+  readonly prefix?: string;
   readonly only?: readonly string[];
   readonly without?: readonly string[];
   readonly float32?: boolean;
@@ -64,6 +66,7 @@ export function registerWeightsConvert(weights: Command, terminal: Terminal): vo
       collected,
       [],
     )
+    .option('--prefix <names>', 'what is named so, such as state_dict.module., without that beginning')
     .option('--only <names...>', 'these tensors alone')
     .option('--without <names...>', 'all but these tensors')
     .option('--float32', 'write float16 and bfloat16 as the float32 that they are exactly')
@@ -91,7 +94,7 @@ async function convert(
   if (options.to === undefined && asked.some((one) => one !== undefined)) {
     fail('USAGE', { reason: '--manifest, --framework, --flatten and --layer are about --to FRAMEWORK' });
   }
-  const opened = await openWeightsFile(from);
+  const opened = await openPart(from, options.prefix);
   try {
     const chosen = chosenTensors(opened.tensors, options);
     const given = { ...opened, tensors: options.float32 ? chosen.map(asFloat32) : chosen };

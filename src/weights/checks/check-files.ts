@@ -1,10 +1,18 @@
-import type { MappingHints } from '../layouts/infer-mapping.ts';
+import type { MappingHints, MappingTrouble } from '../layouts/infer-mapping.ts';
 import { mapWeights } from '../layouts/map-weights.ts';
 import type { CheckSide } from '../layouts/mapping.ts';
 import { assembleReport } from './assemble-report.ts';
 import { type CheckOptions, checkWeights } from './check-weights.ts';
 import { finding } from './inventory.ts';
 import type { CheckReport } from './report.ts';
+import type { RuleId } from './rules.ts';
+
+/** The rule that names what could not be mapped. */
+const TROUBLES = {
+  ambiguous: 'WC110',
+  unrepresentable: 'WC111',
+  prefixed: 'WC113',
+} as const satisfies Record<MappingTrouble['kind'], RuleId>;
 
 /**
  * Compares two sets of weights without a manifest: their names, shapes and order tell what belongs together. What
@@ -20,7 +28,7 @@ export function checkFiles(
   const report = checkWeights(reference, candidate, mapping, options);
   if (troubles.length === 0) return report;
   const told = troubles.map(({ kind, layer, message }) =>
-    finding(kind === 'ambiguous' ? 'WC110' : 'WC111', message, layer === '' ? {} : { tensor: layer }),
+    finding(TROUBLES[kind], message, layer === '' ? {} : { tensor: layer }),
   );
   return assembleReport(reference, candidate, mapping, report.tensors, [...told, ...report.findings]);
 }

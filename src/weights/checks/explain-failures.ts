@@ -3,8 +3,11 @@ import { scientific } from './assemble-report.ts';
 import { type CanonicalSide, elementsOf } from './canonical-side.ts';
 import { sameChannels } from './channel-order.ts';
 import { type Diagnosis, diagnose } from './diagnose.ts';
+import { headOrders } from './head-order.ts';
 import { finding } from './inventory.ts';
 import type { Finding, TensorResult } from './report.ts';
+import { roundingCause } from './rounding.ts';
+import { staleStatistics } from './stale-statistics.ts';
 import { wordHash } from './word-hash.ts';
 
 /** A finding with its cause for every tensor that failed; orders of channels that fit each other are one cause. */
@@ -25,7 +28,15 @@ export function explainFailures(
   const diagnoses = new Map<string, Diagnosis>();
   for (const tensor of failed) {
     const [reference, candidate] = [before.read(tensor, 'bits'), after.read(tensor, 'bits')];
-    if (!reference || !candidate || reference.constructor !== candidate.constructor) continue;
+    if (!reference || !candidate) continue;
+    if (reference.constructor !== candidate.constructor) {
+      const cast = roundingCause(
+        before.read(tensor, 'float32') as Float32Array,
+        after.read(tensor, 'float32') as Float32Array,
+      );
+      if (cast) diagnoses.set(tensor, cast);
+      continue;
+    }
     const shape = mapping.canonical.get(tensor)!;
     const names = new Set(after.holders(tensor).map(({ name }) => name));
     const held = after.recipes
@@ -55,30 +66,55 @@ export function explainFailures(
       }),
     );
   }
-  const consistent = consistentChannels(diagnoses);
+  for (const [tensor, cause] of sameFunction(diagnoses, before, after)) {
+    diagnoses.set(tensor, cause);
+  }
+  for (const [tensor, cause] of staleStatistics(diagnoses, wrong, (name) => after.read(name, 'float32'))) {
+    diagnoses.set(tensor, cause);
+  }
   return failed.map((tensor) => {
     const result = results.find((one) => one.tensor === tensor)!;
     const native = result.candidate.join(', ');
     const cause = diagnoses.get(tensor);
-    const rule = consistent.has(tensor) ? 'WC207' : (cause?.rule ?? 'WC201');
+    const rule = cause?.rule ?? 'WC201';
     const told = cause ? `: ${cause.message}` : '';
     const figures = `${result.differing} of ${result.elements} elements differ, relative L2 error ${scientific(result.relativeL2)}`;
     return finding(rule, `${native}${told} (${figures})`, { tensor, native });
   });
 }
 
-/** Tensors whose channels follow one order: the outputs of one layer and the inputs of another. */
-function consistentChannels(diagnoses: ReadonlyMap<string, Diagnosis>): ReadonlySet<string> {
-  const moved = [...diagnoses].flatMap(([tensor, { channels }]) =>
-    channels ? [{ tensor, ...channels }] : [],
+/** Orders of channels that cancel out: those of one layer's outputs and another's inputs, and of the heads of an attention. */
+function sameFunction(
+  diagnoses: ReadonlyMap<string, Diagnosis>,
+  before: CanonicalSide,
+  after: CanonicalSide,
+): ReadonlyMap<string, Diagnosis> {
+  const moved = [...diagnoses].flatMap(([tensor, { channels, message }]) =>
+    channels ? [{ tensor, ...channels, message }] : [],
   );
-  const consistent = new Set<string>();
+  const orders = new Map(moved.map((one) => [one.tensor, one]));
+  // What did not move may be the same in any order, as a bias of zeros is.
+  const follows = (tensor: string, order: readonly number[]) => {
+    const own = orders.get(tensor);
+    if (own) return own.axis === 0 && own.order.join() === order.join();
+    const values = before.read(tensor, 'bits');
+    return values === undefined || order.every((from, place) => values[from] === values[place]);
+  };
+  const found = new Map<string, Diagnosis>();
+  const told = ({ tensor, message }: { readonly tensor: string; readonly message: string }) =>
+    found.set(tensor, { rule: 'WC207', message });
   for (const outputs of moved.filter(({ axis }) => axis === 0)) {
+    const bias = outputs.tensor.replace(/(^|\.)weight$/, '$1bias');
+    if (!follows(bias, outputs.order)) continue;
     for (const inputs of moved.filter(({ axis }) => axis === 1)) {
       if (!sameChannels(outputs.order, inputs.order)) continue;
-      consistent.add(outputs.tensor);
-      consistent.add(inputs.tensor);
+      told(outputs);
+      told(inputs);
     }
   }
-  return consistent;
+  for (const { tensors, order } of headOrders(orders, follows, [...before.recipes, ...after.recipes])) {
+    const message = `its ${order.length} heads stand in the order ${order.join(', ')}, and all of the layer follows`;
+    for (const tensor of tensors) told({ tensor, message });
+  }
+  return found;
 }

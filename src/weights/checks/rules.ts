@@ -35,7 +35,7 @@ export const RULES = {
     severity: 'error',
     finds: 'A tensor of the reference is not in the candidate.',
     remedy:
-      'A layer was dropped, a bias was lost, or a name changed without a mapping. ONNX exporters fold a batch norm into the convolution before it: export in training mode. Else write the mapping into the manifest, or ignore the tensor with a reason.',
+      'A layer was dropped, a bias was lost, or a name changed without a mapping. ONNX exporters fold a batch norm into the convolution before it: export with TrainingMode.PRESERVE. Else write the mapping into the manifest, or ignore the tensor with a reason.',
   },
   WC102: {
     name: 'tensor-extra',
@@ -122,6 +122,14 @@ export const RULES = {
     remedy:
       'Quantisation loses values. Convert without it, and quantise in a step of its own that is measured.',
   },
+  WC113: {
+    name: 'names-prefixed',
+    category: 'inventory',
+    severity: 'error',
+    finds: 'The names of one file are those of the other behind a prefix.',
+    remedy:
+      'A wrapper left its name, as DataParallel does with module., or the file is a checkpoint that holds the model in a part of its own. Save the state_dict of the model itself, or say with --prefix or --against-prefix that this part is meant.',
+  },
   WC201: {
     name: 'values-differ',
     category: 'layout',
@@ -203,6 +211,15 @@ export const RULES = {
     severity: 'error',
     finds: 'All values are those of the reference times one factor, or plus one number.',
     remedy: 'A normalisation was folded in on one side only, or an epsilon was added to a variance. Undo it.',
+  },
+  WC212: {
+    name: 'statistics-differ',
+    category: 'layout',
+    severity: 'error',
+    finds:
+      'The running statistics of a batch norm are of another time than those of the reference, while its scale and shift agree.',
+    remedy:
+      'The model ran in training mode in between, as torch.onnx.export lets it with TrainingMode.TRAINING: put it into eval() and export with TrainingMode.PRESERVE. Mean 0 and variance 1 are those of before training: they were not copied. Between sites with statistics of their own, ignore them with a reason.',
   },
   WC301: {
     name: 'sum-differs',

@@ -17,9 +17,9 @@ export interface MappingHints {
   readonly certain?: boolean;
 }
 
-/** A layer whose counterpart is not certain, or that the framework cannot hold; messages are clauses. */
+/** A layer whose counterpart is not certain, or that the framework cannot hold, or names with a prefix; messages are clauses. */
 export interface MappingTrouble {
-  readonly kind: 'ambiguous' | 'unrepresentable';
+  readonly kind: 'ambiguous' | 'unrepresentable' | 'prefixed';
   readonly layer: string;
   readonly message: string;
 }

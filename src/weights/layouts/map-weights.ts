@@ -2,6 +2,7 @@ import type { StoredTensors } from '../stored-tensors.ts';
 import { inferMapping, type MappingHints, type MappingTrouble } from './infer-mapping.ts';
 import { alike, type Framework } from './layer.ts';
 import { type CheckSide, type Mapping, mappingByNames } from './mapping.ts';
+import { mappingBehindPrefix, namePrefixes } from './name-prefix.ts';
 import { nativeLayers } from './native-layers.ts';
 import { GRAPH_CONSTANT, onnxPivot } from './onnx-pivot.ts';
 import type { TensorRecipe } from './tensor-recipe.ts';
@@ -43,7 +44,7 @@ export function mapWeights(
 ): FoundMapping {
   const channelsLast = (side: CheckSide) => side.framework === 'keras' || side.framework === 'tfjs';
   if (reference.framework === candidate.framework || (channelsLast(reference) && channelsLast(candidate))) {
-    return { mapping: mappingByNames(reference.stored, candidate.stored), troubles: [] };
+    return mappedByNames(reference.stored, candidate.stored);
   }
   if (reference.framework === 'pytorch') return mapped(reference, candidate, 'reference', hints);
   if (candidate.framework === 'pytorch') return mapped(candidate, reference, 'candidate', hints);
@@ -67,6 +68,49 @@ export function mapWeights(
         kind: 'ambiguous',
         layer: '',
         message: `names of ${reference.framework} and of ${candidate.framework} do not tell which belong together (${why}); check each against the PyTorch model`,
+      },
+    ],
+  };
+}
+
+/** Two files of one framework: by equal names, or else by names that are equal behind one prefix. */
+function mappedByNames(reference: StoredTensors, candidate: StoredTensors): FoundMapping {
+  const [prefix, ...others] = namePrefixes(reference, candidate);
+  if (!prefix) return { mapping: mappingByNames(reference, candidate), troubles: [] };
+  const { side } = prefix;
+  const [long, short] =
+    side === 'reference' ? (['reference', 'candidate'] as const) : (['candidate', 'reference'] as const);
+  if (others.length === 0) {
+    return {
+      mapping: mappingBehindPrefix(reference, candidate, prefix),
+      troubles: [
+        {
+          kind: 'prefixed',
+          layer: '',
+          message: `the names of the ${long} are those of the ${short} behind ${prefix.prefix}`,
+        },
+      ],
+    };
+  }
+  const option = side === 'reference' ? '--against-prefix' : '--prefix';
+  const prefixes = [prefix, ...others].map((one) => one.prefix);
+  const reason = 'which copy of the model is meant is not known';
+  return {
+    mapping: {
+      origin: 'names',
+      layers: [],
+      canonical: new Map(),
+      reference: [],
+      candidate: [],
+      dropped: (['reference', 'candidate'] as const).flatMap((of) =>
+        (of === 'reference' ? reference : candidate).tensors.map(({ name }) => ({ side: of, name, reason })),
+      ),
+    },
+    troubles: [
+      {
+        kind: 'ambiguous',
+        layer: '',
+        message: `the ${long} holds the model of the ${short} behind ${prefixes.join(' and behind ')}; say which, such as ${option} ${prefix.prefix}`,
       },
     ],
   };

@@ -59,3 +59,13 @@ test.each(['vitals.keras', 'vitals.h5', 'vitals.onnx'])(
     expect(findings.map(({ rule }) => rule)).toContain('WC206');
   },
 );
+
+test('a checkpoint that holds the model and its average is not guessed at: both are named, and how to say which', async () => {
+  const { verdict, tensors, findings } = await check('scan-checkpoint.pt', 'scan.pt');
+  expect(verdict).toBe('failed');
+  expect(tensors).toEqual([]);
+  expect(findings.map(({ rule }) => rule)).toEqual(['WC110', 'WC109']);
+  expect(findings[0]!.message).toBe(
+    'the candidate holds the model of the reference behind state_dict.module. and behind ema_state_dict.; say which, such as --prefix state_dict.module.',
+  );
+});

@@ -87,7 +87,7 @@ export const MODEL_MUTANTS: readonly ModelMutant[] = [
   {
     name: 'stale statistics of a batch norm, as before training',
     model: 'image',
-    rule: 'WC201',
+    rule: 'WC212',
     spoil(model) {
       fill(model, 'bn1.running_mean', 0);
       fill(model, 'bn1.running_var', 1);
@@ -96,7 +96,7 @@ export const MODEL_MUTANTS: readonly ModelMutant[] = [
   {
     name: 'statistics of the batch before',
     model: 'image',
-    rule: 'WC201',
+    rule: 'WC212',
     spoil(model) {
       const { shape, values } = model.get('bn1.running_mean')!;
       model.set('bn1.running_mean', { shape, values: values.map((value, at) => 0.9 * value + 0.01 * at) });
@@ -222,7 +222,7 @@ export const MODEL_MUTANTS: readonly ModelMutant[] = [
   {
     name: 'the two heads exchanged throughout: the same function',
     model: 'block',
-    rule: 'WC208',
+    rule: 'WC207',
     spoil(model) {
       // Query, key and value, two heads each.
       reorder(model, 'self_attn.in_proj_weight', 0, [1, 0, 3, 2, 5, 4]);

@@ -2,7 +2,8 @@ import { expect, test } from 'vitest';
 import { checkFiles } from '../../../src/weights/checks/check-files.ts';
 import type { CheckReport } from '../../../src/weights/checks/report.ts';
 import type { Framework } from '../../../src/weights/layouts/layer.ts';
-import { type Mutant, WEIGHT_MUTANTS } from './mutants.ts';
+import type { Mutant } from './mutant.ts';
+import { WEIGHT_MUTANTS } from './mutants.ts';
 import {
   convertedSample,
   FLATTENED,
