@@ -10,6 +10,7 @@ import { releaseObjection } from '../rounds/release-objection.ts';
 import { encodingObjection, specForSite } from '../rounds/update-encoding.ts';
 import type { Attendance } from '../transport/desk.ts';
 import type { AssignmentId, SiteId } from '../vocabulary/ids.ts';
+import type { SchemaHistory } from '../weights/schema/history.ts';
 import type { HeldFeatures } from './held-features.ts';
 import type { Jobs } from './jobs.ts';
 import type { Connection, Roster } from './roster.ts';
@@ -70,8 +71,11 @@ export class Attendances {
     await jobs.tellAll({ kind: 'site-offline', site });
   }
 
-  /** Asks every connected site what it would answer to a job; those that do not answer in time are left out. */
-  ask(spec: Job): Promise<ReadonlyMap<SiteId, readonly Problem[]>> {
+  /**
+   * Asks every connected site what it would answer to a job; those that do not answer in time are left out. What differs
+   * between two versions of a weight schema is told as the `history` of the job's weights manifest has it.
+   */
+  ask(spec: Job, history?: SchemaHistory): Promise<ReadonlyMap<SiteId, readonly Problem[]>> {
     const { roster, clock, heartbeatMs } = this.ports;
     const answers = new Map<SiteId, readonly Problem[]>();
     const asked: SiteId[] = [];
@@ -101,7 +105,11 @@ export class Attendances {
       this.inquiries.set(inquiry, (site, objections) => {
         // Who was not asked, since it came later or guessed the name of the inquiry, must not end it for the others.
         if (!left.delete(site)) return;
-        answers.set(site, objections);
+        const told = schemaObjection(spec, online.get(site)!.trainers, history);
+        answers.set(
+          site,
+          objections.map((one) => (told && one.code === told.code ? told : one)),
+        );
         if (left.size === 0) finish();
       });
       if (asked.length === 0) finish();

@@ -17,6 +17,7 @@ import {
   payloadBytes,
   tensorSpans,
 } from '../weights/manifest.ts';
+import type { SchemaHistory } from '../weights/schema/history.ts';
 import type { WeightsManifest } from '../weights/schema/weights-manifest.ts';
 import { answer, refusal, views } from './answers.ts';
 import type { JobDriver } from './job-driver.ts';
@@ -117,7 +118,7 @@ export class Operations {
     } else if (other) {
       yield refusal(other);
     } else if (request.dryRun) {
-      yield* views(await this.opinions(spec));
+      yield* views(await this.opinions(spec, manifest.value?.history));
     } else {
       const submitted = await this.ports.jobs.submit(spec, weights.value, manifest.value);
       yield submitted.ok ? { kind: 'view', view: jobView(submitted.value, 0) } : refusal(submitted.refusal);
@@ -159,8 +160,11 @@ export class Operations {
     return fault ? invalid(`element ${fault.place} is not finite`) : ok(values);
   }
 
-  private async opinions(spec: Job): Promise<readonly OpinionView[]> {
-    const [answers, sites] = [await this.ports.attendances.ask(spec), await this.ports.directory.list()];
+  private async opinions(spec: Job, history: SchemaHistory | undefined): Promise<readonly OpinionView[]> {
+    const [answers, sites] = [
+      await this.ports.attendances.ask(spec, history),
+      await this.ports.directory.list(),
+    ];
     return sites
       .filter(({ state }) => state === 'active')
       .map(({ site }) => {

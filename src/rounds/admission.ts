@@ -22,10 +22,10 @@ import { without, withoutMember } from './without.ts';
  * declares otherwise; the others go on. One that fits is asked for the probe of the weights, where the job needs one and it has not passed it as it is now.
  */
 export function compare(turn: Turn, site: SiteId, presence: Presence): void {
-  const { spec, excluded } = turn.state;
+  const { spec, excluded, weightsManifest } = turn.state;
   const { datasets, trainers, views } = presence;
   const misfit = datasets.includes(spec.dataset)
-    ? (viewObjection(spec, views) ?? schemaObjection(spec, trainers))
+    ? (viewObjection(spec, views) ?? schemaObjection(spec, trainers, weightsManifest?.history))
     : undefined;
   const objection = misfit ?? releaseObjection(spec, presence) ?? encodingObjection(spec, presence);
   if (objection) exclude(turn, site, objection, presence);

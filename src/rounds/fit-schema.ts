@@ -1,5 +1,6 @@
 import { type Problem, problem } from '../errors/problem.ts';
 import { canonicalJson } from '../vocabulary/canonical-json.ts';
+import { changesSince, type SchemaHistory } from '../weights/schema/history.ts';
 import { parseVersion } from '../weights/schema/version.ts';
 import type { Presence, TrainerOffer } from './assignment.ts';
 import type { Job } from './job.ts';
@@ -11,8 +12,8 @@ export interface SchemaNeed extends Pick<Job, 'weightSchema'> {
 
 /**
  * What stands between a job's weight schema and the trainer that a site offers under its name: WEIGHT_SCHEMA_MISMATCH with
- * both versions and what differs. Undefined where nothing does, for a job that names no schema, and where there is no
- * such trainer.
+ * both versions and what differs, tensor by tensor where the `history` of the job's weights manifest knows. Undefined where
+ * nothing does, for a job that names no schema, and where there is no such trainer.
  *
  * The versions need the same MAJOR. A site that is ahead by a MINOR fills in the declared defaults of the tensors that the
  * job's version does not have; that it does so is what the probe shows, so without one it is refused. A site that is
@@ -21,6 +22,7 @@ export interface SchemaNeed extends Pick<Job, 'weightSchema'> {
 export function schemaObjection(
   { weightSchema, trainer }: SchemaNeed,
   offers: readonly TrainerOffer[],
+  history: SchemaHistory = [],
 ): Problem | undefined {
   const offer = offers.find(({ name }) => name === trainer.name);
   if (!weightSchema || !offer) return undefined;
@@ -37,13 +39,19 @@ export function schemaObjection(
   if (!stated) return mismatch('it is not written for this schema');
   const [job, site] = [parseVersion(version), parseVersion(stated.version)];
   if (!job || !site) return mismatch('a version is none');
+  const changed = (needs: 'minor' | 'major') => {
+    const changes = changesSince(history, site, needs);
+    return changes === undefined ? '' : `: ${changes}`;
+  };
   if (job.major !== site.major) {
     return mismatch(
-      `MAJOR ${site.major} is not ${job.major}, so tensors have another shape, order or meaning`,
+      `MAJOR ${site.major} is not ${job.major}, so tensors have another shape, order or meaning${changed('major')}`,
     );
   }
   if (site.minor < job.minor) {
-    return mismatch(`the trainer has not the tensors that came with ${job.major}.${site.minor + 1} or later`);
+    return mismatch(
+      `the trainer has not the tensors that came with ${job.major}.${site.minor + 1} or later${changed('minor')}`,
+    );
   }
   if (site.minor > job.minor && probe === 'off') {
     return mismatch(
@@ -54,7 +62,7 @@ export function schemaObjection(
 }
 
 /** Whether a job lets only sites train whose trainer passed its probe. */
-export function needsProbe({ weightSchema }: SchemaNeed): boolean {
+export function needsProbe({ weightSchema }: Pick<Job, 'weightSchema'>): boolean {
   return weightSchema?.probe === 'required';
 }
 

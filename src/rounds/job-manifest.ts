@@ -19,7 +19,7 @@ export const JOB_MANIFEST_BYTES_MAX = 768 * 2 ** 10;
 export const PROBED_ELEMENTS_MAX = 2 ** 24;
 
 /** Whether what a job's model has to compute is known from golden outputs alone: nothing else describes it. */
-export function needsGolden(spec: Pick<Job, 'model' | 'weightSchema' | 'trainer'>): boolean {
+export function needsGolden(spec: Pick<Job, 'model' | 'weightSchema'>): boolean {
   return spec.model.kind === 'external' && needsProbe(spec);
 }
 

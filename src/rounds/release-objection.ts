@@ -4,7 +4,7 @@ import type { Job } from './job.ts';
 import { needsGolden } from './job-manifest.ts';
 
 /** What of a job says what a site of before would not understand. */
-type Worded = Pick<Job, 'strategy' | 'model' | 'batchNorm' | 'updateBound' | 'weightSchema' | 'trainer'>;
+type Worded = Pick<Job, 'strategy' | 'model' | 'batchNorm' | 'updateBound' | 'weightSchema'>;
 
 /** What a job says that sites of the first release do not know, in the words of its file; undefined where they know all. */
 function newWord(spec: Worded): string | undefined {

@@ -4,6 +4,7 @@ import type { Jobs } from '../../src/coordinator/jobs.ts';
 import { Roster } from '../../src/coordinator/roster.ts';
 import { problem } from '../../src/errors/problem.ts';
 import type { CoordinatorMessage, Presence } from '../../src/rounds/assignment.ts';
+import { schemaObjection } from '../../src/rounds/fit-schema.ts';
 import type { SiteId } from '../../src/vocabulary/ids.ts';
 import { refused } from '../../src/vocabulary/result.ts';
 import { A, B, digest, jobOf, PRESENCE } from '../rounds/federation.ts';
@@ -83,4 +84,23 @@ test('a site of before is asked about a job with an encoding as it would be told
   expect(answers.get(A)).toEqual([problem('UPDATE_ENCODING_UNSUPPORTED', { encoding: 'int8' })]);
   expect(answers.get(B)).toEqual([]);
   expect(specs(older).length).toBe(1);
+});
+
+test('what differs between two versions is told as the manifest of the job knows it, also where the site does not', async () => {
+  const schema = (version: string) => ({ id: 'heart-net', version });
+  const stated = [{ ...PRESENCE.trainers[0]!, schemas: [schema('1.0.0')] }];
+  const job = jobOf({ weightSchema: { ...schema('2.0.0'), probe: 'off' } });
+  const stream = attendances.attend(A, (message) => {
+    if (message.kind !== 'inquiry') return;
+    const own = schemaObjection(message.spec, stated)!;
+    const other = problem('POLICY_DENIED', { what: 'job job' });
+    void stream.receive({ kind: 'opinion', inquiry: message.inquiry, objections: [other, own] });
+  });
+  await stream.receive({ kind: 'presence', presence: { ...PRESENCE, trainers: stated } });
+  const changes = [{ needs: 'major' as const, about: 'fc.weight', message: 'the tensor is gone' }];
+  const answers = await attendances.ask(job, [{ from: '1.0.0', to: '2.0.0', changes }]);
+  expect(answers.get(A)).toMatchObject([
+    { code: 'POLICY_DENIED' },
+    { details: { difference: expect.stringMatching(/: fc\.weight \(the tensor is gone\)$/) } },
+  ]);
 });

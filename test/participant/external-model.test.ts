@@ -92,6 +92,29 @@ describe.skipIf(skip)('a job of an external model with its weights manifest', ()
     await consortium.ask({ kind: 'stop-job', job: 'tiny-1' });
   });
 
+  it('tells a site of another MAJOR which tensors changed, as it joins and in a dry run', async () => {
+    const consortium = await Consortium.open();
+    await consortium.join('bern', site());
+    await consortium.online(1);
+    const changes = [
+      { needs: 'major', about: 'first.weight', message: 'its shape was [3, 4] and is [4, 4]' },
+    ];
+    const manifest = externalManifest({
+      schema: { id: 'tiny', version: '2.0.0' },
+      history: [{ from: '1.0.0', to: '2.0.0', changes }],
+    });
+    const spec = externalJob({ deadlineMs: 120_000 }, manifest);
+    const said = 'first.weight (its shape was [3, 4] and is [4, 4])';
+    const submit = submission(spec, jobManifest(spec, manifest));
+    const [opinion] = await consortium.askAll<OpinionView>({ ...submit, dryRun: true });
+    expect(opinion?.objections.join(' ')).toContain(said);
+    await consortium.ask(submit);
+    const { exclusions } = await consortium.job('tiny-1', (view) => view.exclusions.length > 0);
+    expect(exclusions).toMatchObject([{ site: 'bern', code: 'WEIGHT_SCHEMA_MISMATCH' }]);
+    expect(exclusions[0]?.reason).toContain(said);
+    await consortium.ask({ kind: 'stop-job', job: 'tiny-1' });
+  });
+
   it('is refused where manifest, tensors and weights do not fit together, and a dry run says so too', async () => {
     const consortium = await Consortium.open();
     await consortium.join('bern', site());

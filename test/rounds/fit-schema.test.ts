@@ -117,3 +117,55 @@ it('a passed probe holds for one trainer, backend, framework, schema and softwar
   };
   expect(probeStamp(job, more)).toBe(stamps[0]);
 });
+
+describe('where the manifest of a job knows what changed', () => {
+  const change = (needs: 'patch' | 'minor' | 'major', about: string, message: string) => ({
+    ...{ needs, about, message },
+  });
+  const history = [
+    {
+      from: '1.0.0',
+      to: '1.1.0',
+      changes: [change('minor', 'norm.weight', 'the tensor is new, 1 by default')],
+    },
+    { from: '1.1.0', to: '1.1.1', changes: [{ needs: 'patch' as const, message: 'the mapping changed' }] },
+    {
+      from: '1.1.1',
+      to: '2.0.0',
+      changes: [
+        change('major', 'fc.weight', 'its shape was [2, 8] and is [2, 16]'),
+        change('major', 'norm', 'its attribute eps was 0.001 and is 0.00001'),
+        change('minor', 'fc.scale', 'the tensor is new, 1 by default'),
+        ...['a', 'b', 'c'].map((name) => change('major', name, 'the tensor is gone')),
+      ],
+    },
+  ];
+  const told = (job: string, site: string, known = history) =>
+    schemaObjection(jobWith(job), [offerOf(site)], known)?.details.difference;
+
+  it('a site of another MAJOR is told the first tensors and layers, and how many more', () => {
+    expect(told('2.0.0', '1.1.0')).toBe(
+      'MAJOR 1 is not 2, so tensors have another shape, order or meaning: fc.weight (its shape was [2, 8] and is [2, 16]), norm (its attribute eps was 0.001 and is 0.00001), a (the tensor is gone) and 2 more',
+    );
+  });
+
+  it('a site that is behind by a MINOR is told the tensors that it lacks', () => {
+    expect(told('1.1.1', '1.0.2', history.slice(0, 2))).toMatch(
+      /: norm\.weight \(the tensor is new, 1 by default\)$/,
+    );
+  });
+
+  it('nothing is made up for a site of before the history, or one that is ahead', () => {
+    expect(told('2.0.0', '0.9.0')).toMatch(/order or meaning$/);
+    expect(told('2.0.0', '3.0.0')).toMatch(/order or meaning$/);
+  });
+
+  it('a change of many words is cut, so that what differs can be read', () => {
+    const long = [
+      { from: '1.0.0', to: '2.0.0', changes: [change('major', 'x'.repeat(500), 'the tensor is gone')] },
+    ];
+    expect(told('2.0.0', '1.0.0', long)).toHaveLength(
+      'MAJOR 1 is not 2, so tensors have another shape, order or meaning: '.length + 120,
+    );
+  });
+});

@@ -1,5 +1,12 @@
 import { z } from 'zod';
-import { parseVersion, stepBetween, VERSION_PATTERN } from './version.ts';
+import {
+  compareVersions,
+  covers,
+  parseVersion,
+  type SchemaVersion,
+  stepBetween,
+  VERSION_PATTERN,
+} from './version.ts';
 
 const version = z.string().regex(VERSION_PATTERN);
 
@@ -32,6 +39,11 @@ export const historySchema = z
 /** The steps that a manifest knows of. */
 export type SchemaHistory = z.infer<typeof historySchema>;
 
+/** Changes that are named; how many more there are is said. */
+const NAMED_MAX = 3;
+/** Characters of one change. */
+const CHANGE_LENGTH_MAX = 120;
+
 /** What a history says that cannot be, of a schema at `current`: sentences without their full stop. */
 export function historyFaults(history: SchemaHistory, current: string): readonly string[] {
   const faults: string[] = [];
@@ -44,4 +56,28 @@ export function historyFaults(history: SchemaHistory, current: string): readonly
     if (to !== due) faults.push(`its history comes to ${to}, and goes on from ${due}`);
   }
   return faults;
+}
+
+/**
+ * What became another after a version, as far as it needs at least that step: the first few changes, and how many more
+ * there are. Undefined where the history does not go back as far, or says nothing of it.
+ */
+export function changesSince(
+  history: SchemaHistory,
+  past: SchemaVersion,
+  needs: 'minor' | 'major',
+): string | undefined {
+  const [oldest] = history;
+  if (!oldest || compareVersions(parseVersion(oldest.from)!, past) > 0) return undefined;
+  const changes = history
+    .filter(({ to }) => compareVersions(parseVersion(to)!, past) > 0)
+    .flatMap((step) => step.changes)
+    .filter((change) => covers(change.needs, needs));
+  if (changes.length === 0) return undefined;
+  const named = changes.slice(0, NAMED_MAX).map(({ about, message }) => {
+    const text = about === undefined ? message : `${about} (${message})`;
+    return text.length > CHANGE_LENGTH_MAX ? `${text.slice(0, CHANGE_LENGTH_MAX - 1)}…` : text;
+  });
+  const more = changes.length - named.length;
+  return `${named.join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
 }
