@@ -11,6 +11,9 @@ export interface SumSpan {
   readonly length: number;
   /** No value of it is larger in magnitude. */
   readonly bound: number;
+  /** Updates that have anything but zeros there at most, and the largest weight among them; those of the plan unless said. */
+  readonly terms?: number;
+  readonly weightMax?: number;
 }
 
 /** What a sum must know before its first term. */
@@ -195,7 +198,7 @@ function runsOf({ spans, terms, weightMax, cells = 'exact', shardBytesMax = SHAR
     const { length } = span;
     // The kernel compares float32; the next float32 may be beyond the bound.
     const bound = float32AtMost(span.bound);
-    const unit = cells === 'exact' ? 2 ** fractionBitsFor({ terms, weightMax, bound: span.bound }) : 1;
+    const unit = cells === 'exact' ? 2 ** fractionBitsFor({ terms, weightMax, ...span }) : 1;
     const spanEnd = start + length;
     while (start < spanEnd) {
       const place = Math.floor(start / shardElements);
@@ -203,8 +206,9 @@ function runsOf({ spans, terms, weightMax, cells = 'exact', shardBytesMax = SHAR
       const end = Math.min(spanEnd, (place + 1) * shardElements);
       const last = runs.at(-1);
       const shard = shards[place]!;
-      // Neighbours of one bound are folded as one.
-      if (last?.shard === shard && last.bound === bound) runs[runs.length - 1] = { ...last, end };
+      // Neighbours of one bound and scale are folded as one.
+      if (last?.shard === shard && last.bound === bound && last.unit === unit)
+        runs[runs.length - 1] = { ...last, end };
       else runs.push({ shard, at, start, end, bound, unit });
       start = end;
     }

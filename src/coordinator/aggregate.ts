@@ -6,7 +6,6 @@ import { manifestOf } from '../rounds/job.ts';
 import type { Aggregation } from '../rounds/job-event.ts';
 import type { JobState } from '../rounds/job-state.ts';
 import { optimiserOf } from '../rounds/strategy.ts';
-import { ElementBounds } from '../rounds/update-bounds.ts';
 import type { Store } from '../storage/store.ts';
 import { invariant } from '../vocabulary/invariant.ts';
 import { bytesOf } from '../weights/float32-bytes.ts';
@@ -31,12 +30,7 @@ export async function aggregate(
   { round, updates }: Aggregation,
 ): Promise<Aggregated> {
   const { spec, manifest, id, version, chunkBytes } = state;
-  const staged = new StagedUpdates(
-    store.staging,
-    updates,
-    new ElementBounds(spec.updateBound, manifest),
-    spec.strategy,
-  );
+  const staged = new StagedUpdates(store.staging, updates, spec, manifest);
   try {
     const previous = await previousUpdate(store.blobs, state);
     const elements = manifestElements(manifestOf(spec));
@@ -104,17 +98,20 @@ async function* nextWeights(
   const reader = new ElementReader(base);
   let from = 0;
   try {
-    for await (const update of combined) {
+    for await (const { update, lacked } of combined) {
       const weights = new Float32Array(update.length);
       if ((await reader.fill(weights)) < weights.length)
         fail('STORE_CORRUPT', { what: 'the base version is too short' });
       const end = from + update.length;
       const border = Math.min(Math.max(elements - from, 0), update.length);
-      optimiser.step(
-        weights.subarray(0, border),
-        update.subarray(0, border),
-        slots.map((slot) => slot.subarray(from, end)),
-      );
+      // An optimiser would move what nobody trained by what it remembers.
+      if (!lacked) {
+        optimiser.step(
+          weights.subarray(0, border),
+          update.subarray(0, border),
+          slots.map((slot) => slot.subarray(from, end)),
+        );
+      }
       moveControl(weights.subarray(border), update.subarray(border), control);
       from = end;
       yield bytesOf(weights);

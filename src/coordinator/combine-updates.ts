@@ -7,10 +7,10 @@ import { UpdateMeter } from '../aggregation/update-meter.ts';
 import { UpdateSum } from '../aggregation/update-sum.ts';
 import type { Job } from '../rounds/job.ts';
 import { BASE_LOSS, hasControls, ruleOf } from '../rounds/strategy.ts';
-import { ElementBounds } from '../rounds/update-bounds.ts';
 import type { Round } from '../vocabulary/ids.ts';
 import type { Manifest } from '../weights/manifest.ts';
 import { DamagedUpdate, type StagedUpdates } from './staged-updates.ts';
+import { type TensorShare, tensorShares } from './tensor-shares.ts';
 
 /** What combining stands on besides the updates. */
 export interface CombiningTask {
@@ -25,11 +25,16 @@ export interface CombiningTask {
   readonly previous: Float32Array | undefined;
 }
 
-/**
- * The combined update of a round, run by run in the order of its elements; each run is valid until the next is asked
- * for.
- */
-export type CombinedUpdate = AsyncIterable<Float64Array>;
+/** Elements of a combined update that follow each other. */
+export interface CombinedRun {
+  /** Valid until the next run is asked for. */
+  readonly update: Float64Array;
+  /** No update has these elements, since every trainer lacks their tensors: they stay as they are. */
+  readonly lacked: boolean;
+}
+
+/** The combined update of a round, run by run in the order of its elements. */
+export type CombinedUpdate = AsyncIterable<CombinedRun>;
 
 const MEAN_ELEMENTS = 2 ** 16;
 
@@ -110,15 +115,19 @@ async function survey(
 async function sumUp(
   staged: StagedUpdates,
   { spec, manifest, elements }: CombiningTask,
-  { weights, divisor }: Extract<Combination, { kind: 'sum' }>,
+  combination: Extract<Combination, { kind: 'sum' }>,
   factors: readonly number[],
   measures: readonly UpdateMeasure[] | undefined,
 ): Promise<CombinedUpdate> {
+  const { weights } = combination;
+  const declarations = staged.updates.map(({ declaration }) => declaration);
+  const shares = tensorShares(spec, manifest, declarations, combination);
   const sum = new UpdateSum({
-    spans: new ElementBounds(spec.updateBound, manifest).spans.map(({ start, end, bound }) => ({
-      length: end - start,
-      bound,
-    })),
+    spans: shares.flatMap(({ start, end, terms, weightMax }) =>
+      staged.bounds.within(start, end).map((span) => ({
+        ...{ length: span.end - span.start, bound: span.bound, terms, weightMax },
+      })),
+    ),
     terms: weights.length,
     weightMax: Math.max(...weights),
     cells: spec.arithmetic,
@@ -140,15 +149,18 @@ async function sumUp(
       offset += values.length;
     }
   }
-  return meansOf(sum, divisor);
+  return meansOf(sum, shares);
 }
 
-async function* meansOf(sum: UpdateSum, divisor: number): AsyncGenerator<Float64Array> {
+async function* meansOf(sum: UpdateSum, shares: readonly TensorShare[]): AsyncGenerator<CombinedRun> {
   const means = new Float64Array(MEAN_ELEMENTS);
-  for (let offset = 0; offset < sum.elements; offset += MEAN_ELEMENTS) {
-    const run = means.subarray(0, Math.min(MEAN_ELEMENTS, sum.elements - offset));
-    sum.means(offset, divisor, run);
-    yield run;
+  for (const { start, end, divisor } of shares) {
+    for (let offset = start; offset < end; offset += MEAN_ELEMENTS) {
+      const update = means.subarray(0, Math.min(MEAN_ELEMENTS, end - offset));
+      if (divisor > 0) sum.means(offset, divisor, update);
+      else update.fill(0);
+      yield { update, lacked: divisor === 0 };
+    }
   }
 }
 
@@ -158,7 +170,7 @@ async function* overColumns(
   combination: Exclude<Combination, { kind: 'sum' }>,
   factors: readonly number[],
   measures: readonly UpdateMeasure[] | undefined,
-): AsyncGenerator<Float64Array> {
+): AsyncGenerator<CombinedRun> {
   const { members } = combination;
   const tile = new ColumnTile(members.length, combination.kind === 'trimmed' ? combination.trim : 0);
   const meter = measures && new UpdateMeter();
@@ -169,10 +181,10 @@ async function* overColumns(
       const factor = factors[place]!;
       if (factor < 1) for (let column = 0; column < columns; column++) row[column]! *= factor;
     }
-    if (combination.kind === 'trimmed') yield tile.trimmedMeans(columns);
+    if (combination.kind === 'trimmed') yield { update: tile.trimmedMeans(columns), lacked: false };
     else {
       tile.sort(columns);
-      yield tile.closest(columns, combination.count);
+      yield { update: tile.closest(columns, combination.count), lacked: false };
     }
   }
 }

@@ -1,6 +1,7 @@
 import { encodingLabel } from '../aggregation/encodings/payload-encoding.ts';
 import { publicText } from '../errors/problem.ts';
 import type {
+  EarlierVersionView,
   ExclusionView,
   JobSummaryView,
   JobView,
@@ -14,6 +15,7 @@ import type {
 import { localSpans } from '../rounds/batch-norm.ts';
 import { fillingRound } from '../rounds/buffer.ts';
 import { eligibleSites, lackOf } from '../rounds/cohort.ts';
+import { earlierVersion, lackedTensors } from '../rounds/earlier-version.ts';
 import { manifestOf } from '../rounds/job.ts';
 import type { CommittedRound, JobState } from '../rounds/job-state.ts';
 import { allowedFor, probeObjection, probeTolerance } from '../rounds/probe-report.ts';
@@ -173,7 +175,16 @@ function participantView(state: JobState, site: SiteId): ParticipantView {
     bytes: progress?.bytes ?? 0,
     reason: participant?.reason ?? null,
     staleness: state.outstanding.has(site) ? fillingRound(state) - state.outstanding.get(site)!.round : 0,
+    ...earlierView(state, earlierVersion(state.spec, state.online.get(site)?.trainers ?? [])),
   };
+}
+
+function earlierView(
+  { spec }: JobState,
+  schemaVersion: string | undefined,
+): { readonly earlier?: EarlierVersionView } {
+  if (schemaVersion === undefined) return {};
+  return { earlier: { schemaVersion, lackedTensors: lackedTensors(spec, schemaVersion).length } };
 }
 
 function roundView(state: JobState, past: CommittedRound): RoundView {
@@ -192,6 +203,7 @@ function roundView(state: JobState, past: CommittedRound): RoundView {
       acceptedAt: at,
       staleness: past.round - declaration.key.round,
       backend: declaration.backend,
+      ...earlierView(state, declaration.schemaVersion),
       metrics: declaration.metrics,
       statistics: updateView(state, past, declaration.key.site),
     })),
@@ -217,7 +229,10 @@ export function siteUpdates(state: JobState, site: SiteId): SiteHistoryView['upd
     const own = past.updates.find(({ declaration }) => declaration.key.site === site);
     const known = updateView(state, past, site);
     if (!own || !known) return [];
-    const { sampleCount } = own.declaration;
-    return [{ job: state.id, round: past.round, sampleCount, committedAt: past.committedAt, ...known }];
+    const { sampleCount, schemaVersion } = own.declaration;
+    const { round, committedAt } = past;
+    return [
+      { job: state.id, round, sampleCount, committedAt, ...known, ...earlierView(state, schemaVersion) },
+    ];
   });
 }

@@ -1,13 +1,17 @@
 import { UpdateDecoder } from '../aggregation/encodings/update-decoder.ts';
 import { ConsiliumError } from '../errors/problem.ts';
+import { unsharedChange } from '../rounds/batch-norm.ts';
+import { lackedSpans } from '../rounds/earlier-version.ts';
+import type { Job } from '../rounds/job.ts';
 import type { AcceptedUpdate } from '../rounds/job-state.ts';
 import { spoolScope } from '../rounds/spool-scope.ts';
 import type { Strategy } from '../rounds/strategy.ts';
 import type { UpdateKey } from '../rounds/update.ts';
-import type { ElementBounds } from '../rounds/update-bounds.ts';
+import { ElementBounds } from '../rounds/update-bounds.ts';
 import type { Store } from '../storage/store.ts';
 import type { SiteId } from '../vocabulary/ids.ts';
 import { float32Of } from '../weights/float32-bytes.ts';
+import type { Manifest } from '../weights/manifest.ts';
 
 /** The name of an update in staging: its key in the spool is that of the first two parts (ADR 17). */
 export function stagingName(key: UpdateKey, strategy: Strategy): string {
@@ -20,20 +24,16 @@ export class DamagedUpdate extends Error {}
 /** The accepted updates of a round as they lie in staging, in the order of their sites' names. */
 export class StagedUpdates {
   readonly updates: readonly AcceptedUpdate[];
-  readonly #staging: Store['staging'];
-  readonly #bounds: ElementBounds;
-  readonly #strategy: Strategy;
-
   /** No element is larger in magnitude than its bound. */
-  constructor(
-    staging: Store['staging'],
-    updates: readonly AcceptedUpdate[],
-    bounds: ElementBounds,
-    strategy: Strategy,
-  ) {
+  readonly bounds: ElementBounds;
+  readonly #staging: Store['staging'];
+  readonly #spec: Job;
+
+  /** Those of a job, whose updates have this manifest. */
+  constructor(staging: Store['staging'], updates: readonly AcceptedUpdate[], spec: Job, manifest: Manifest) {
     this.#staging = staging;
-    this.#bounds = bounds;
-    this.#strategy = strategy;
+    this.#spec = spec;
+    this.bounds = new ElementBounds(spec.updateBound, manifest);
     const site = ({ declaration }: AcceptedUpdate) => declaration.key.site;
     this.updates = [...updates].sort((left, right) => (site(left) < site(right) ? -1 : 1));
   }
@@ -45,28 +45,32 @@ export class StagedUpdates {
   async *chunks(place: number): AsyncGenerator<Float32Array> {
     let offset = 0;
     for await (const values of this.storedChunks(place)) {
-      if (this.#bounds.faultIn(offset, values)) throw new DamagedUpdate();
+      if (this.bounds.faultIn(offset, values)) throw new DamagedUpdate();
       offset += values.length;
       yield values;
     }
   }
 
   /**
-   * The same for whoever looks at the values: throws DamagedUpdate where bytes are missing, fail their checksum, or are not of
-   * their encoding, of which a block is expanded at a time.
+   * The same for whoever looks at the values: throws DamagedUpdate where bytes are missing, fail their checksum, are not of
+   * their encoding, of which a block is expanded at a time, or hold anything of a tensor that their trainer lacks.
    */
   async *storedChunks(place: number): AsyncGenerator<Float32Array> {
     const { declaration } = this.updates[place]!;
-    const sealed = await this.#staging.sealed(stagingName(declaration.key, this.#strategy));
+    const sealed = await this.#staging.sealed(stagingName(declaration.key, this.#spec.strategy));
     if (sealed?.plan.digest !== declaration.digest) throw new DamagedUpdate();
-    const { manifest, encoding } = declaration;
+    const { manifest, encoding, schemaVersion } = declaration;
     const decoder = encoding && new UpdateDecoder(manifest, encoding);
-    let bytes = 0;
+    const lacked = lackedSpans(this.#spec, schemaVersion);
+    let [bytes, offset] = [0, 0];
     try {
       for await (const chunk of sealed.chunks()) {
         bytes += chunk.byteLength;
-        if (decoder) yield* decoder.take(chunk);
-        else yield float32Of(chunk);
+        for (const values of decoder ? decoder.take(chunk) : [float32Of(chunk)]) {
+          if (unsharedChange(lacked, offset, values)) throw new DamagedUpdate();
+          offset += values.length;
+          yield values;
+        }
       }
     } catch (cause) {
       if (cause instanceof ConsiliumError && cause.problem.code === 'STORE_CORRUPT')

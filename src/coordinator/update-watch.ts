@@ -48,6 +48,10 @@ export function reportStaleness(
 /** Tells the operator what is known of the updates of the round that was committed last, and which of them stand out. */
 export function reportUpdates(telemetry: Telemetry, state: Pick<JobState, 'id' | 'history'>): void {
   const past = state.history.at(-1);
+  for (const { declaration } of past?.updates ?? []) {
+    if (declaration.schemaVersion !== undefined)
+      telemetry.count('consilium_updates_of_earlier_versions_total', { site: declaration.key.site });
+  }
   for (const site of past?.statistics.keys() ?? []) {
     const measured = past && measuredUpdate(state, past, site);
     if (!measured) continue;

@@ -3,6 +3,7 @@ import { receiptFor } from '../identity/receipts.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { StagedTransfer } from '../ports/staging.ts';
 import { unsharedChange, unsharedSpans } from '../rounds/batch-norm.ts';
+import { lackedSpans } from '../rounds/earlier-version.ts';
 import type { JobState } from '../rounds/job-state.ts';
 import { judgeUpdate } from '../rounds/judge-update.ts';
 import type { Receipt, ReceiptStatement, UpdateDeclaration } from '../rounds/update.ts';
@@ -105,8 +106,12 @@ export class Uploads {
     const norm = new ArrivalNorm(payloadBytes);
     const bounds = new ElementBounds(driver.state.spec.updateBound, driver.state.manifest);
     const unshared = unsharedSpans(driver.state.spec.batchNorm, driver.state.manifest);
-    const inspectValuesAt = (offset: number, values: Float32Array) =>
-      valueFault(driver.state, { bounds, unshared }, offset, values);
+    const lacked = lackedSpans(driver.state.spec, declaration.schemaVersion);
+    const inspectValuesAt = (offset: number, values: Float32Array) => {
+      const changed = unsharedChange(lacked, offset, values);
+      if (changed) return problem('UPDATE_OF_LACKED', { ...changed, version: declaration.schemaVersion! });
+      return valueFault(driver.state, { bounds, unshared }, offset, values);
+    };
     const encoded = EncodedArrival.of(declaration, inspectValuesAt);
     this.writers.set(name, staged);
     const current = () => {

@@ -307,6 +307,13 @@ export const CATALOGUE = {
     en: 'The update changes tensor {tensor} at element {index}, which is {policy} in this job: no update may hold anything of it.',
     zh: '更新改变了张量 {tensor} 的元素 {index}；该张量在本作业中为 {policy}，任何更新都不得包含其内容。',
   },
+  UPDATE_OF_LACKED: {
+    status: 'INVALID_ARGUMENT',
+    exit: 5,
+    retry: 'never',
+    en: 'The update is said to be of version {version} of the weight schema, and changes tensor {tensor} at element {index}, which came later: what its trainer lacks must be zero.',
+    zh: '更新声明属于权重模式的版本 {version}，却改变了此后才加入的张量 {tensor} 的元素 {index}；训练器所缺的张量必须为零。',
+  },
   UPDATE_NORM_FALSE: {
     status: 'INVALID_ARGUMENT',
     exit: 5,

@@ -39,7 +39,7 @@ export async function checkUpdateSignature(
 /** What a receipt says for an update that was accepted at `acceptedAt`. */
 export function receiptFor(
   federation: FederationId,
-  { key, baseVersion, sampleCount, digest, encoding }: UpdateDeclaration,
+  { key, baseVersion, sampleCount, digest, encoding, schemaVersion }: UpdateDeclaration,
   acceptedAt: EpochMs,
 ): ReceiptStatement {
   const { job, round, attempt, site } = key;
@@ -54,6 +54,7 @@ export function receiptFor(
     sampleCount,
     digest,
     ...(encoding && { encoding: encodingLabel(encoding) }),
+    ...(schemaVersion !== undefined && { schemaVersion }),
     acceptedAt,
   };
 }

@@ -27,6 +27,7 @@ const openSchema = z.strictObject({
   baseDigest: digest,
   digest,
   sampleCount: count,
+  schemaVersion: z.string().optional(),
   payloadBytes: count,
   chunkBytes: count,
 });
@@ -129,12 +130,13 @@ export class ErrorFeedback {
   /** The site lets go of an update. Where nobody has said whether it was accepted, that is to be asked before it matters. */
   released(update: HeldUpdate, cut: PayloadCut): Promise<void> {
     return this.#inTurn(async () => {
-      const { job, round, digest, baseVersion, baseDigest, sampleCount } = update;
+      const { job, round, digest, baseVersion, baseDigest, sampleCount, schemaVersion } = update;
       if ((await this.#size(residualName(update))) === undefined) return;
       const record = await this.#read(job);
       if ([...record.accepted, ...record.open].some((one) => one.digest === digest && one.round === round))
         return;
-      const open = [...record.open, { round, baseVersion, baseDigest, digest, sampleCount, ...cut }];
+      const said = { round, baseVersion, baseDigest, digest, sampleCount, ...cut };
+      const open = [...record.open, { ...said, ...(schemaVersion !== undefined && { schemaVersion }) }];
       await this.#write(job, { ...record, open: open.slice(-OPEN_MAX) });
       await this.#sweep(job, open.slice(0, -OPEN_MAX));
     });

@@ -1,6 +1,7 @@
 import { fail, type Problem } from '../errors/problem.ts';
 import type { Assignment, ReportResult } from '../rounds/assignment.ts';
 import { localSpans, unsharedChange, unsharedSpans } from '../rounds/batch-norm.ts';
+import { lackedSpans } from '../rounds/earlier-version.ts';
 import { exchangedManifest, type Job } from '../rounds/job.ts';
 import type { HeldUpdate } from '../rounds/site.ts';
 import { bufferingOf } from '../rounds/strategy.ts';
@@ -22,8 +23,9 @@ import { probeWeights } from './probe-weights.ts';
 import type { ProgressBoard } from './progress-board.ts';
 import { type ControlParts, openRoundControl } from './round-control.ts';
 import type { SettledConstants } from './settled-constants.ts';
-import type { Trainer, TrainerTask } from './trainer.ts';
+import type { TrainerTask } from './trainer.ts';
 import { clipByNorm } from './trainers/clip-by-norm.ts';
+import { trainerOf } from './trainers/earlier-trainer.ts';
 
 /** What working on an assignment needs of the site. */
 export interface WorkParts extends ControlParts {
@@ -52,8 +54,9 @@ export type Outcome =
 export async function work(parts: WorkParts, assignment: Assignment, signal: AbortSignal): Promise<Outcome> {
   const { config } = parts;
   const dataset = config.datasets[assignment.spec.dataset];
-  const trainer = parts.trainers.ready.get(assignment.spec.trainer.name);
-  invariant(dataset && trainer, 'the policy objects to unknown datasets and trainers');
+  const found = trainerOf(parts.trainers, assignment.spec);
+  invariant(dataset && found, 'the policy objects to unknown datasets and trainers');
+  const { trainer } = found;
   switch (assignment.task) {
     case 'statistics': {
       parts.progress.set(assignment.id, 'counting', 0);
@@ -61,7 +64,7 @@ export async function work(parts: WorkParts, assignment: Assignment, signal: Abo
       return { kind: 'worked', result: { kind: 'statistics', features } };
     }
     case 'train':
-      return { kind: 'trained', update: await train(parts, assignment, dataset, trainer, signal) };
+      return { kind: 'trained', update: await train(parts, assignment, dataset, found, signal) };
     case 'probe': {
       const { spec: job, weightsManifest } = assignment;
       const { values, manifest } = await fetchBase(parts, assignment, signal);
@@ -93,7 +96,7 @@ async function train(
   parts: WorkParts,
   assignment: Assignment,
   dataset: DatasetConfig,
-  trainer: Trainer,
+  { trainer, schemaVersion }: NonNullable<ReturnType<typeof trainerOf>>,
   signal: AbortSignal,
 ): Promise<HeldUpdate> {
   const { config, progress } = parts;
@@ -142,10 +145,10 @@ async function train(
     round,
     baseVersion,
     baseDigest,
-    claim: { manifest: exchangedManifest(spec), attemptsMax: spec.attemptsMax },
     sampleCount,
     metrics: releasedMetrics(metrics, config),
     backend,
+    ...(schemaVersion !== undefined && { schemaVersion }),
     ...(buffering && { stalenessMax: buffering.stalenessMax }),
   };
   const encoding = payloadEncodingOf(spec, base.manifest);
@@ -158,6 +161,8 @@ async function train(
   const feedsBack = feedsErrorsBack(spec);
   if (feedsBack) await parts.settleFates(assignment, signal);
   const residual = feedsBack ? await parts.feedback.residual(job, round, update.length) : undefined;
+  // What a later version of the trainer left there.
+  for (const { start, length } of lackedSpans(spec, schemaVersion)) residual?.fill(0, start, start + length);
   const { updateBound } = spec;
   invariant(typeof updateBound === 'number', 'encoded updates have one bound');
   const encoded = encodeOutgoing(update, {

@@ -5,6 +5,7 @@ import { canonicalJson } from '../vocabulary/canonical-json.ts';
 import type { Digest } from '../vocabulary/digest.ts';
 import type { FederationId, JobId, ModelVersion } from '../vocabulary/ids.ts';
 import { ok, type Result, refused } from '../vocabulary/result.ts';
+import { VERSION_PATTERN } from '../weights/schema/version.ts';
 
 /**
  * What a site signs of its update: everything that the declaration says, and the federation it says it to. UTF-8
@@ -60,6 +61,7 @@ const receiptSchema = z.strictObject({
     .string()
     .regex(/^[a-z0-9-]{1,32}(?:\/\d{1,16})?$/)
     .optional(),
+  schemaVersion: z.string().regex(VERSION_PATTERN).optional(),
   acceptedAt: count,
 });
 

@@ -105,7 +105,7 @@ export function decodeDownloadResponse(bytes: Uint8Array): Result<DownloadRespon
 export function encodeUploadRequest(message: UploadRequest): Uint8Array {
   switch (message.kind) {
     case 'declaration': {
-      const { key, baseVersion, baseDigest, sampleCount, metrics, backend, norm, ...payload } =
+      const { key, baseVersion, baseDigest, sampleCount, metrics, backend, norm, schemaVersion, ...payload } =
         message.declaration;
       return encodeWire('UploadRequest', {
         declaration: {
@@ -120,6 +120,7 @@ export function encodeUploadRequest(message: UploadRequest): Uint8Array {
           backend,
           signature: message.signature,
           ...(norm !== undefined && { norm }),
+          ...(schemaVersion !== undefined && { schemaVersion }),
         },
       });
     }
@@ -160,6 +161,9 @@ function declarationFromWire(wire: UpdateDeclaration__Output, site: SiteId): Upd
     metrics: metricsOf(wire.metrics, 'declaration.metrics'),
     backend: text(wire.backend, 'declaration.backend', 128),
     ...(wire._norm === 'norm' && { norm: finiteNumber(wire.norm as number, 'declaration.norm') }),
+    ...(wire.schemaVersion !== '' && {
+      schemaVersion: text(wire.schemaVersion, 'declaration.schema_version', 64),
+    }),
   };
 }
 

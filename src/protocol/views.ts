@@ -88,6 +88,13 @@ export interface InvitationView {
   readonly expiresAt: EpochMs;
 }
 
+/** A trainer that is of an earlier version of a job's weight schema, or an update that such a one made. */
+export interface EarlierVersionView {
+  readonly schemaVersion: string;
+  /** How many tensors of the job came later. */
+  readonly lackedTensors: number;
+}
+
 /** What is known of an update that is in a version. */
 export interface UpdateStatisticsView {
   /** Global L2 norm. */
@@ -109,6 +116,8 @@ export interface SiteHistoryView extends SiteView {
     readonly round: number;
     readonly sampleCount: number;
     readonly committedAt: EpochMs;
+    /** Left out of an update of all tensors. */
+    readonly earlier?: EarlierVersionView;
   })[];
   /** The newest probe of each job's weights at the site. */
   readonly probes: readonly ProbeView[];
@@ -126,6 +135,8 @@ export interface ParticipantView {
   readonly reason: string | null;
   /** Versions that were committed since the base that it trains from; always 0 unless sites train asynchronously. */
   readonly staleness: number;
+  /** Left out where its trainer lacks nothing, or it is not connected. */
+  readonly earlier?: EarlierVersionView;
 }
 
 /** One committed round. */
@@ -147,6 +158,8 @@ export interface RoundView {
     /** Versions between the update's base and this one's; always 0 unless sites train asynchronously. */
     readonly staleness: number;
     readonly backend: string;
+    /** Left out of an update of all tensors. */
+    readonly earlier?: EarlierVersionView;
     readonly metrics: Readonly<Record<string, number>>;
     /** Null for rounds of before it was kept. */
     readonly statistics: UpdateStatisticsView | null;

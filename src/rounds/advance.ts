@@ -147,7 +147,9 @@ function worthWaiting(turn: Turn): boolean {
 /** After a restart nobody is there to evaluate yet: whether a contributor may still come back. */
 function expectsReturns(turn: Turn): boolean {
   const { history, evaluations, online, revoked } = turn.state;
-  const contributors = history.at(-1)?.updates.map(({ declaration }) => declaration.key.site) ?? [];
+  // Those whose trainer lacks tensors are not asked.
+  const whole = history.at(-1)?.updates.filter(({ declaration }) => declaration.schemaVersion === undefined);
+  const contributors = whole?.map(({ declaration }) => declaration.key.site) ?? [];
   return contributors.some((site) => {
     const absent = !online.has(site) && !revoked.has(site) && !evaluations.has(site);
     return absent && turn.now < (patienceEndsAt(turn.state, site) ?? 0);

@@ -3,10 +3,11 @@ import { canonicalJson } from '../vocabulary/canonical-json.ts';
 import { changesSince, type SchemaHistory } from '../weights/schema/history.ts';
 import { parseVersion } from '../weights/schema/version.ts';
 import type { Presence, TrainerOffer } from './assignment.ts';
+import { earlierVersion, earlierVersionFault } from './earlier-version.ts';
 import type { Job } from './job.ts';
 
 /** What a job says of its weights and its trainer, as far as schemas are compared. */
-export interface SchemaNeed extends Pick<Job, 'weightSchema'> {
+export interface SchemaNeed extends Pick<Job, 'weightSchema' | 'model' | 'strategy'> {
   readonly trainer: Pick<Job['trainer'], 'name'>;
 }
 
@@ -17,13 +18,14 @@ export interface SchemaNeed extends Pick<Job, 'weightSchema'> {
  *
  * The versions need the same MAJOR. A site that is ahead by a MINOR fills in the declared defaults of the tensors that the
  * job's version does not have; that it does so is what the probe shows, so without one it is refused. A site that is
- * behind would train without tensors that others train, and its silence would count as "unchanged": refused.
+ * behind fits where it is known what it lacks, and no update says anything of that (`earlierVersionFault`).
  */
 export function schemaObjection(
-  { weightSchema, trainer }: SchemaNeed,
+  need: SchemaNeed,
   offers: readonly TrainerOffer[],
   history: SchemaHistory = [],
 ): Problem | undefined {
+  const { weightSchema, trainer } = need;
   const offer = offers.find(({ name }) => name === trainer.name);
   if (!weightSchema || !offer) return undefined;
   const { id, version, probe } = weightSchema;
@@ -48,10 +50,9 @@ export function schemaObjection(
       `MAJOR ${site.major} is not ${job.major}, so tensors have another shape, order or meaning${changed('major')}`,
     );
   }
-  if (site.minor < job.minor) {
-    return mismatch(
-      `the trainer has not the tensors that came with ${job.major}.${site.minor + 1} or later${changed('minor')}`,
-    );
+  if (site.minor < job.minor || earlierVersion(need, offers) !== undefined) {
+    const fault = earlierVersionFault(need, stated.version);
+    return fault === undefined ? undefined : mismatch(`${fault}${changed('minor')}`);
   }
   if (site.minor > job.minor && probe === 'off') {
     return mismatch(

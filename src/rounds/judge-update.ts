@@ -5,6 +5,7 @@ import { manifestDifference } from '../weights/manifest.ts';
 import { fillingRound } from './buffer.ts';
 import { probeLack } from './cohort.ts';
 import { versionDigest } from './current-assignment.ts';
+import { earlierVersion, earlierVersionFault, lackedTensors } from './earlier-version.ts';
 import type { AcceptedUpdate, JobState } from './job-state.ts';
 import { metricsFault } from './metrics.ts';
 import { BASE_LOSS, bufferingOf, needsBaseLoss } from './strategy.ts';
@@ -68,6 +69,7 @@ export function judgeUpdate(state: JobState, declaration: UpdateDeclaration): Up
   if (encoding) return refuse(encoding);
   const misshaped =
     shapeFault(state, declaration) ??
+    versionFault(state, declaration) ??
     metricsFault(declaration.metrics) ??
     lossFault(state, declaration) ??
     normFault(state, declaration);
@@ -125,6 +127,23 @@ function shapeFault(
   return undefined;
 }
 
+/** Zeros of a trainer that lacks tensors must not pass for "unchanged", nor those of one that has them for a lack. */
+function versionFault(
+  { spec, online }: JobState,
+  { key, schemaVersion }: UpdateDeclaration,
+): string | undefined {
+  const lacked = lackedTensors(spec, schemaVersion).length;
+  if (schemaVersion !== undefined) {
+    if (!spec.weightSchema || lacked === 0)
+      return `it is said to be of version ${schemaVersion}, which lacks nothing`;
+    const fault = earlierVersionFault(spec, schemaVersion);
+    if (fault !== undefined) return fault;
+  }
+  const stated = earlierVersion(spec, online.get(key.site)?.trainers ?? []);
+  if (lackedTensors(spec, stated).length <= lacked) return undefined;
+  return `its trainer is of version ${stated}, and the update is said to hold tensors that came later`;
+}
+
 /** q-FedAvg weighs each update by how the base version does at its site. */
 function lossFault({ spec }: JobState, { metrics }: UpdateDeclaration): string | undefined {
   if (!needsBaseLoss(spec.strategy)) return undefined;
@@ -151,5 +170,9 @@ function heldUpdate(state: JobState, site: SiteId, round: number): AcceptedUpdat
 }
 
 function sameWeight(left: UpdateDeclaration, right: UpdateDeclaration): boolean {
-  return left.sampleCount === right.sampleCount && left.baseDigest === right.baseDigest;
+  return (
+    left.sampleCount === right.sampleCount &&
+    left.baseDigest === right.baseDigest &&
+    left.schemaVersion === right.schemaVersion
+  );
 }

@@ -14,3 +14,9 @@ export function shortText(occurrence: Problem): string {
 export function cut(text: string, limit: number): string {
   return text.length > limit ? `${text.slice(0, limit - 1)}…` : text;
 }
+
+/** Names in a sentence: the first five, and how many there are besides. */
+export function listed(names: readonly string[]): string {
+  const few = names.slice(0, 5).join(', ');
+  return names.length > 5 ? `${few} and ${names.length - 5} more` : few;
+}

@@ -4,6 +4,7 @@ import type { Result } from '../vocabulary/result.ts';
 import type { CoordinatorMessage } from './assignment.ts';
 import { probeLack } from './cohort.ts';
 import { assignmentIdOf, assignmentOf, currentAssignmentId } from './current-assignment.ts';
+import { earlierVersion } from './earlier-version.ts';
 import type { Aggregation, Effects } from './job-event.ts';
 import { apply, type JobRecord, type JobState, type Participant } from './job-state.ts';
 import { spoolScopes } from './spool-scope.ts';
@@ -130,8 +131,12 @@ export class Turn {
     this.tell(site, message);
   }
 
-  /** Asks a site unless it trains for an asynchronous job, or has done so: that work is not interrupted. */
+  /**
+   * Asks a site unless it trains for an asynchronous job, or has done so: that work is not interrupted; or unless its trainer
+   * lacks tensors of the model, and would measure another one.
+   */
   askToEvaluate(site: SiteId): void {
+    if (earlierVersion(this.state.spec, this.state.online.get(site)?.trainers ?? []) !== undefined) return;
     if (this.state.outstanding.has(site) || this.state.accepted.has(site)) return;
     if (!this.state.evaluations.has(site) && !this.state.participants.has(site)) {
       this.change({ participants: new Map(this.state.participants).set(site, FRESH) });

@@ -4,6 +4,7 @@ import { closest } from '../vocabulary/closest.ts';
 import { matchesGlob } from '../vocabulary/glob.ts';
 import { ok, type Result, refused } from '../vocabulary/result.ts';
 import { elementCount, type Manifest } from '../weights/manifest.ts';
+import { listed } from './short-text.ts';
 
 const bound = z
   .number()
@@ -90,6 +91,14 @@ export class ElementBounds {
     return Math.sqrt(this.spans.reduce((sum, { start, end, bound }) => sum + (end - start) * bound ** 2, 0));
   }
 
+  /** The bounds of the elements from `start` to `end`, exclusive. */
+  within(start: number, end: number): readonly BoundSpan[] {
+    const cut = this.spans.map((span) => ({
+      ...{ start: Math.max(start, span.start), end: Math.min(end, span.end), bound: span.bound },
+    }));
+    return cut.filter((span) => span.end > span.start);
+  }
+
   /** The bound of an element. */
   at(element: number): number {
     return this.spans.find(({ end }) => element < end)?.bound ?? 0;
@@ -106,9 +115,4 @@ export class ElementBounds {
     }
     return undefined;
   }
-}
-
-function listed(names: readonly string[]): string {
-  const few = names.slice(0, 5).join(', ');
-  return names.length > 5 ? `${few} and ${names.length - 5} more` : few;
 }

@@ -24,6 +24,11 @@ export interface UpdateDeclaration {
   readonly manifest: Manifest;
   /** Undefined is float32. */
   readonly encoding?: PayloadEncoding | undefined;
+  /**
+   * The version of the job's weight schema that its trainer is of, where that lacks tensors of the job; what it lacks is
+   * zero in the update, and counts for nothing. Undefined where it has them all.
+   */
+  readonly schemaVersion?: string | undefined;
   readonly payloadBytes: number;
   readonly chunkBytes: number;
   /** SM3 over the ordered SM3s of the payload's chunks. */
@@ -49,6 +54,8 @@ export interface ReceiptStatement {
   readonly digest: Digest;
   /** How the bytes were encoded (`encodingLabel`); left out of float32. */
   readonly encoding?: string | undefined;
+  /** Of the update, where it lacks tensors; left out of all others. */
+  readonly schemaVersion?: string | undefined;
   readonly acceptedAt: EpochMs;
 }
 

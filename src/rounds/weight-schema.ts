@@ -29,6 +29,12 @@ export const weightSchemaSchema = z.strictObject({
     .max(1)
     .default(1e-5)
     .describe('Largest relative L2 error that the output of a layer may have in the probe.'),
+  earlier: z
+    .enum(['admitted', 'refused'])
+    .optional()
+    .describe(
+      'What becomes of sites whose trainer is behind by a MINOR: admitted unless said, which is to train what they have where the rest has defaults.',
+    ),
 });
 
 /** A weight schema that a trainer is written for, as its site states it on joining. */

@@ -46,6 +46,7 @@ describe('the weighted mean', () => {
       kind: 'sum',
       weights: [100, 300],
       divisor: 400,
+      shares: [100, 300],
     });
   });
 });

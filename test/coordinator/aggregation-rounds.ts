@@ -25,6 +25,8 @@ export interface SentUpdate {
   readonly norm?: number;
   /** Versions that were committed since its base; 0 unless said. */
   readonly staleness?: number;
+  /** Of its trainer, where that lacks tensors. */
+  readonly schemaVersion?: string;
 }
 
 /** Rounds of a job without its wire: updates are staged in memory and aggregated as the coordinator does it. */
@@ -95,7 +97,7 @@ export class AggregationRounds {
   }
 
   async #accept(update: SentUpdate): Promise<AcceptedUpdate> {
-    const { site, sampleCount, values, metrics = {}, encoding, norm, staleness = 0 } = update;
+    const { site, sampleCount, values, metrics = {}, encoding, norm, staleness = 0, schemaVersion } = update;
     const { id: job, version, digest: baseDigest, manifest, spec } = this.#state;
     const bytes = encoding
       ? encodeUpdate(manifest, encoding, values, Number(spec.updateBound))
@@ -127,6 +129,7 @@ export class AggregationRounds {
         sampleCount,
         manifest,
         ...(encoding && { encoding }),
+        ...(schemaVersion !== undefined && { schemaVersion }),
         payloadBytes,
         chunkBytes: this.#chunkBytes,
         digest,

@@ -3,7 +3,6 @@ import { describe, expect, test } from 'vitest';
 import { combineUpdates } from '../../src/coordinator/combine-updates.ts';
 import { StagedUpdates } from '../../src/coordinator/staged-updates.ts';
 import { jobSchema, manifestOf } from '../../src/rounds/job.ts';
-import { ElementBounds } from '../../src/rounds/update-bounds.ts';
 import { missOf } from '../aggregation/slow-sum.ts';
 import { AggregationRounds } from './aggregation-rounds.ts';
 
@@ -44,16 +43,11 @@ describe('a sum of tensors with bounds of their own', () => {
         );
         const manifest = manifestOf(job);
         const { combined } = await combineUpdates(
-          new StagedUpdates(
-            rounds.store.staging,
-            staged,
-            new ElementBounds(job.updateBound, manifest),
-            job.strategy,
-          ),
+          new StagedUpdates(rounds.store.staging, staged, job, manifest),
           { round: 1, spec: job, manifest, elements: ELEMENTS, previous: undefined },
         );
         const means: number[] = [];
-        for await (const run of combined) means.push(...run);
+        for await (const { update } of combined) means.push(...update);
         const terms = updates.map(([weight, values]) => ({ weight, values }));
         expect(means).toHaveLength(ELEMENTS);
         for (const [element, mean] of means.entries()) {

@@ -71,9 +71,12 @@ afterEach(async () => {
 /** A job of one site in its first training round, and two updates of that site. */
 async function begin(change: Readonly<Record<string, unknown>> = {}) {
   const spec = jobOf({ statistics: false, cohort: { size: 2 }, quorum: 1, evaluateEvery: 0, ...change });
-  const submitted = await jobs.submit(spec, undefined);
+  const weights = new Float32Array(manifestElements(manifestOf(spec)));
+  const submitted = await jobs.submit(spec, spec.initialWeights && weights);
   if (!submitted.ok) throw new Error(submitted.refusal.code);
-  const presence = { ...PRESENCE, encodings: ENCODING_NAMES };
+  const schemas = [{ id: 'net', version: '1.0.0' }];
+  const trainers = PRESENCE.trainers.map((offer) => ({ ...offer, schemas }));
+  const presence = { ...PRESENCE, trainers, encodings: ENCODING_NAMES };
   await jobs.tellAll({ kind: 'site-online', site: SITE, presence });
   await jobs.tellAll({ kind: 'site-online', site: 'lyon' as SiteId, presence });
   const { digest } = submitted.value;
@@ -222,6 +225,38 @@ test('an update that holds anything of a tensor that is local is refused at its 
   ]);
   expect(slot.inspect(7, new Uint8Array(4096))).toBeUndefined();
   await slot.release();
+});
+
+test('an update that holds anything of a tensor that its trainer lacks is refused at its chunk, in any encoding', async () => {
+  const tensors = [
+    { name: 'stem', shape: [2048] },
+    { name: 'skip', shape: [2048], since: '1.1.0', default: 0 },
+  ];
+  const { assignment, first } = await begin({
+    model: { kind: 'external', tensors },
+    weightSchema: { id: 'net', version: '1.1.0', probe: 'off' },
+    initialWeights: { file: 'w.safetensors' },
+    updateEncoding: { name: 'int8' },
+  });
+  const behind = { schemaVersion: '1.0.0' };
+  const slot = await slotFor({ ...first.declaration, ...behind });
+  const found: unknown[] = [];
+  let chunk = 0;
+  for await (const data of first.source.chunks(0)) found.push(slot.inspect(chunk++, data));
+  const refused = (index: number) => ({
+    code: 'UPDATE_OF_LACKED',
+    details: { tensor: 'skip', index: String(index), version: '1.0.0' },
+  });
+  expect(found).toEqual([undefined, undefined, refused(0), refused(1024)]);
+  await slot.release();
+  const encoding = { name: 'int8' } as const;
+  const manifest = manifestOf(assignment.spec);
+  const values = new Float32Array(4096);
+  values[4095] = 0.5;
+  const bytes = (update: Float32Array) => encodeUpdate(manifest, encoding, update, 64);
+  expect(await sendEncoded(assignment, encoding, bytes(values), behind)).toBe('UPDATE_OF_LACKED');
+  const whole = values.map((_, at) => (at < 2048 ? 0.25 : 0));
+  expect(await sendEncoded(assignment, encoding, bytes(whole), behind)).toBe('accepted');
 });
 
 test('of two streams under one key the newer one goes on, and the older one is told so', async () => {

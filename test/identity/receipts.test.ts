@@ -38,6 +38,7 @@ const changes: readonly Partial<UpdateDeclaration>[] = [
   { sampleCount: 201 },
   { digest },
   { encoding: { name: 'int8' } },
+  { schemaVersion: '1.0.0' },
 ];
 const expected = { federation, declaration, coordinator, verifiers: VERIFIERS };
 const invalid = (reason: RegExp) => ({

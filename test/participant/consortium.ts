@@ -18,6 +18,7 @@ import { identityCredentials, tokenEnrolment } from '../../src/transport/client/
 import type { OperatorRequest } from '../../src/transport/client/operate.ts';
 import type { Digest } from '../../src/vocabulary/digest.ts';
 import type { FederationId } from '../../src/vocabulary/ids.ts';
+import { float32Of } from '../../src/weights/float32-bytes.ts';
 import { freePort } from '../free-port.ts';
 import { Ending, wallClock } from '../transport/parties.ts';
 import { TEST_SM } from '../transport/sm.ts';
@@ -132,6 +133,24 @@ export class Consortium {
       const all = await this.askAll<SiteView>({ kind: 'list-sites' });
       return all.filter((site) => site.online && site.trainers.length > 0).length === sites;
     });
+  }
+
+  /** The weights of a version of a job. */
+  async pull(job: string, version: number): Promise<Float32Array> {
+    const client = this.#client();
+    try {
+      const operator = await loadFederationKey(path.join(this.folder, 'keys'), 'operator');
+      const session = await client.open(identityCredentials(this.anchor, operator));
+      const chunks: Uint8Array[] = [];
+      for await (const answer of session.operate({ kind: 'pull-model', job, version })) {
+        if (answer.kind === 'problem') throw new ConsiliumError(answer.problem);
+        if (answer.kind !== 'payload') continue;
+        for await (const chunk of answer.source.chunks(0)) chunks.push(chunk.slice());
+      }
+      return float32Of(new Uint8Array(Buffer.concat(chunks)));
+    } finally {
+      client.close();
+    }
   }
 
   /** The job, as soon as `holds` of it. */

@@ -2,10 +2,13 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { readLedger } from '../../src/participant/ledger.ts';
 import type { OpinionView, SiteHistoryView } from '../../src/protocol/views.ts';
-import { jobSchema } from '../../src/rounds/job.ts';
+import { jobSchema, manifestOf } from '../../src/rounds/job.ts';
+import { payloadInMemory } from '../../src/transport/payload-source.ts';
+import { bytesOf } from '../../src/weights/float32-bytes.ts';
 import { Consortium } from './consortium.ts';
 import { jobOf } from './fake-coordinator.ts';
 
+const VERSIONED_PROGRAM = fileURLToPath(new URL('./versioned-program.cjs', import.meta.url));
 const PROBED_PROGRAM = fileURLToPath(new URL('./probed-program.cjs', import.meta.url));
 
 const spec = jobOf({
@@ -94,6 +97,70 @@ describe('a federation of real parts', () => {
     ]);
     for (const { layers } of mended.probes) expect(layers.at(-1)?.relativeL2).toBeLessThan(1e-6);
     await consortium.ask({ kind: 'stop-job', job: 'heart' });
+  });
+
+  it('trains with a site whose trainer lacks tensors, and averages each tensor over those who have it', async () => {
+    const consortium = await Consortium.open();
+    const program = (version: string, ...args: string[]) => ({
+      trainers: {
+        net: {
+          kind: 'command',
+          command: [process.execPath, VERSIONED_PROGRAM, ...args],
+          framework: 'pytorch',
+          weightSchemas: { net: version },
+        },
+      },
+      policy: { trainers: ['net'] },
+    });
+    await consortium.join('bern', program('1.2.0', '1', '30', 'stem,gate,head'));
+    const lyon = await consortium.join('lyon', program('1.0.4', '-0.5', '90', 'stem,head'));
+    await consortium.join('oslo', program('1.0.0', '-0.5', '90', 'stem,head'));
+    await consortium.online(3);
+    const tensors = [
+      { name: 'stem', shape: [3, 2] },
+      { name: 'gate', shape: [2], since: '1.2.0', default: 1 },
+      { name: 'head', shape: [2] },
+    ];
+    const job = jobSchema.parse({
+      ...{ ...spec, model: { kind: 'external', tensors }, trainer: { name: 'net' }, rounds: 2 },
+      weightSchema: { id: 'net', version: '1.2.0', probe: 'off' },
+      initialWeights: { file: 'w.safetensors' },
+      cohort: { size: 3 },
+      quorum: 3,
+    });
+    const start = Float32Array.of(0, 1, 2, 3, 4, 5, 1, 1, 6, 7);
+    const initialWeights = payloadInMemory(manifestOf(job), bytesOf(start), 4096);
+    await consortium.ask({ kind: 'submit-job', spec: job, dryRun: false, initialWeights });
+    const ended = await consortium.job('heart', ({ state }) => state !== 'running');
+    expect(ended).toMatchObject({ state: 'finished', version: 2, refusedUpdates: 0 });
+    for (const { contributors, evaluations } of ended.history) {
+      const earlier = contributors.map((one) => [one.site, one.earlier?.schemaVersion, one.metrics.loss]);
+      expect(earlier.sort()).toEqual([
+        ['bern', undefined, 2],
+        ['lyon', '1.0.4', 0],
+        ['oslo', '1.0.0', 0],
+      ]);
+      expect(contributors.find(({ site }) => site === 'lyon')?.earlier?.lackedTensors).toBe(1);
+      expect(evaluations.map(({ site }) => site)).toEqual(['bern']);
+    }
+    // (30 x 1 - 180 x 0.5) / 210 in each round for what all have, and 1 for the gate that Bern has alone.
+    const shared = (before: number) => expect.closeTo(before + (2 * (30 - 90)) / 210, 5);
+    expect([...(await consortium.pull('heart', 2))]).toEqual([
+      ...[0, 1, 2, 3, 4, 5].map(shared),
+      ...[3, 3],
+      ...[6, 7].map(shared),
+    ]);
+    const history = await consortium.ask<SiteHistoryView>({ kind: 'get-site', site: 'lyon' });
+    expect(history.updates.map(({ earlier }) => earlier)).toEqual([
+      { schemaVersion: '1.0.4', lackedTensors: 1 },
+      { schemaVersion: '1.0.4', lackedTensors: 1 },
+    ]);
+    await lyon.participant.stop();
+    const said = (await readLedger(lyon.home)).filter(({ kind }) => kind === 'declaration');
+    expect(said.map(({ content }) => content)).toMatchObject([
+      { schemaVersion: '1.0.4' },
+      { schemaVersion: '1.0.4' },
+    ]);
   });
 
   it('says in a dry run what each site would answer', async () => {

@@ -3,46 +3,13 @@
 // first layer the wrong way round.
 const { readFileSync, writeFileSync } = require('node:fs');
 const { join } = require('node:path');
+const { readTensors, writeTensors } = require('./program-tensors.cjs');
 
 const folder = process.argv.at(-1);
 const at = (name) => join(folder, name);
 const task = JSON.parse(readFileSync(at('task.json'), 'utf8'));
 
-function readTensors(name) {
-  const file = readFileSync(at(name));
-  const end = 8 + Number(file.readBigUInt64LE(0));
-  const { __metadata__, ...header } = JSON.parse(file.subarray(8, end).toString());
-  return Object.fromEntries(
-    Object.entries(header).map(
-      ([
-        tensor,
-        {
-          shape,
-          data_offsets: [from, to],
-        },
-      ]) => {
-        const values = new Float32Array(new Uint8Array(file.subarray(end + from, end + to)).buffer);
-        return [tensor, { shape, values }];
-      },
-    ),
-  );
-}
-
-function writeTensors(name, tensors) {
-  let place = 0;
-  const header = {};
-  for (const [tensor, { shape, values }] of Object.entries(tensors)) {
-    header[tensor] = { dtype: 'F32', shape, data_offsets: [place, place + 4 * values.length] };
-    place += 4 * values.length;
-  }
-  const text = Buffer.from(JSON.stringify(header));
-  const length = Buffer.alloc(8);
-  length.writeBigUInt64LE(BigInt(text.length));
-  const content = Object.values(tensors).map(({ values }) => Buffer.from(values.buffer));
-  writeFileSync(at(name), Buffer.concat([length, text, ...content]));
-}
-
-const base = readTensors('base.safetensors');
+const base = readTensors(at('base.safetensors'));
 if (process.argv.includes('transposed')) {
   const { shape, values } = base['dense.0.weight'];
   base['dense.0.weight'].values = values.map((_, place) => {
@@ -65,7 +32,7 @@ function linear(layer, { shape: [rows, width], values }) {
 }
 
 if (task.task === 'probe') {
-  const given = readTensors('probe.safetensors');
+  const given = readTensors(at('probe.safetensors'));
   const answer = {};
   for (const kind of task.probes) {
     const first = linear('dense.0', given[`${kind}/input/0`]);
@@ -76,13 +43,13 @@ if (task.task === 'probe') {
       [`${kind}/output/0`]: end,
     });
   }
-  writeTensors('outputs.safetensors', answer);
+  writeTensors(at('outputs.safetensors'), answer);
   writeFileSync(at('result.json'), JSON.stringify({ backend: 'script 1.0' }));
 } else {
   const moved = Object.entries(base).map(([name, { shape, values }]) => [
     name,
     { shape, values: values.map(() => 0.01) },
   ]);
-  if (task.task === 'train') writeTensors('update.safetensors', Object.fromEntries(moved));
+  if (task.task === 'train') writeTensors(at('update.safetensors'), Object.fromEntries(moved));
   writeFileSync(at('result.json'), JSON.stringify({ sampleCount: 30, metrics: { loss: 0.5 } }));
 }

@@ -2,7 +2,10 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { UpdateDecoder } from '../../src/aggregation/encodings/update-decoder.ts';
 import { participantSchema } from '../../src/participant/config.ts';
+import type { EncodedUpdate } from '../../src/participant/encode-outgoing.ts';
+import type { UpdateDraft } from '../../src/participant/held-updates.ts';
 import { LocalTensors } from '../../src/participant/local-tensors.ts';
 import { ProgressBoard } from '../../src/participant/progress-board.ts';
 import type { Trainer, TrainerTask } from '../../src/participant/trainer.ts';
@@ -10,6 +13,7 @@ import { globalNorm } from '../../src/participant/trainers/clip-by-norm.ts';
 import { type WorkParts, work } from '../../src/participant/work.ts';
 import type { Assignment } from '../../src/rounds/assignment.ts';
 import { manifestOf } from '../../src/rounds/job.ts';
+import type { StatedSchema } from '../../src/rounds/weight-schema.ts';
 import { readSafetensors, valuesFor } from '../../src/weights/formats/safetensors.ts';
 import { jobOf } from './trainers/jobs.ts';
 
@@ -35,9 +39,10 @@ beforeEach(() => {
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
 /** A site whose trainer adds 1 to every element, and remembers what it was given; a new one is what a restart gives. */
-function site(by = 1) {
+function site(by = 1, schemas: readonly StatedSchema[] = []) {
   const seen: { readonly task: TrainerTask; readonly base: Float32Array }[] = [];
   const sent: Float32Array[] = [];
+  const drafts: UpdateDraft[] = [];
   const watch = (task: TrainerTask) => seen.push({ task, base: task.base.slice() });
   const trainer = {
     train: async (task: TrainerTask) => {
@@ -59,7 +64,10 @@ function site(by = 1) {
   });
   const parts = {
     config,
-    trainers: { ready: new Map([['tfjs', trainer]]) },
+    trainers: {
+      ready: new Map([['tfjs', trainer]]),
+      offers: [{ name: 'tfjs', kind: 'command', backend: 'test', schemas }],
+    },
     baseWeights: {
       load: async ({ spec, baseVersion }: Assignment) => ({
         manifest: manifestOf(spec),
@@ -69,11 +77,25 @@ function site(by = 1) {
       }),
     },
     updates: {
-      put: async (draft: object, update: Float32Array) => {
+      put: async (draft: UpdateDraft, update: Float32Array) => {
         sent.push(update.slice());
+        drafts.push(draft);
+        return draft;
+      },
+      putEncoded: async (draft: UpdateDraft, { encoding, bytes }: EncodedUpdate) => {
+        const manifest = manifestOf(jobOf(MODEL, { initialWeights: { file: 'start.safetensors' } }));
+        const runs = [...new UpdateDecoder(manifest, encoding).take(bytes)].map((run) => run.slice());
+        sent.push(Float32Array.from(runs.flatMap((run) => [...run])));
+        drafts.push(draft);
         return draft;
       },
     },
+    // What encoding took away from an earlier update: half of every element.
+    feedback: {
+      residual: async (_: string, __: number, elements: number) => new Float32Array(elements).fill(0.5),
+      put: async () => {},
+    },
+    settleFates: async () => {},
     progress: new ProgressBoard(),
     constants: { of: async () => undefined },
     localTensors: new LocalTensors(folder),
@@ -89,7 +111,7 @@ function site(by = 1) {
     const assignment = { id: `${round}`, job: spec.name, round, task, spec, baseVersion: round - 1 };
     return work(parts, assignment as unknown as Assignment, new AbortController().signal);
   };
-  return { seen, sent, assign };
+  return { seen, sent, drafts, assign };
 }
 
 const at = (values: Float32Array, places: readonly number[]) => places.map((place) => values[place]);
@@ -156,6 +178,48 @@ describe('tensors that are local', () => {
     const { assign, sent } = site();
     await assign('train', 1, { batchNorm: { policy: 'local', tensors: ['bn.running_*'] } });
     expect(at(sent[0]!, [8, 9, 10, 11, 12, 13, 14, 15])).toEqual([1, 1, 1, 1, 0, 0, 0, 0]);
+  });
+});
+
+describe('tensors that the trainer lacks', () => {
+  const net = (version: string) => [{ id: 'net', version }];
+  /** The head came with 1.1.0. */
+  const job = {
+    model: {
+      ...MODEL,
+      tensors: MODEL.tensors.map((tensor) =>
+        tensor.name === 'head.weight' ? { ...tensor, since: '1.1.0', default: 0 } : tensor,
+      ),
+    },
+    weightSchema: { id: 'net', version: '1.1.0', probe: 'off' },
+  };
+
+  test('are zero in the update, which is said to be of its version', async () => {
+    const [behind, whole] = [site(1, net('1.0.0')), site(1, net('1.1.0'))];
+    for (const one of [behind, whole]) await one.assign('train', 1, { ...job, batchNorm: undefined });
+    expect([...behind.sent[0]!]).toEqual([...Array(16).fill(1), 0, 0, 0, 0]);
+    expect([...whole.sent[0]!]).toEqual(Array(20).fill(1));
+    expect([behind, whole].map(({ drafts }) => drafts[0]?.schemaVersion)).toEqual(['1.0.0', undefined]);
+    expect(behind.seen[0]?.base).toHaveLength(16);
+  });
+
+  test('are in no norm that is clipped, and stay beside what is local', async () => {
+    const { assign, sent, seen } = site(3, net('1.0.0'));
+    for (const round of [1, 2]) await assign('train', round, { ...job, clippingNorm: 2 });
+    expect(globalNorm(sent[0]!)).toBeCloseTo(2, 5);
+    expect(at(sent[0]!, [...LOCAL, 16, 17, 18, 19])).toEqual(Array(12).fill(0));
+    expect(at(seen[1]!.base, LOCAL)).toEqual(LOCAL.map(() => 3.5));
+    // A trainer that has caught up goes on with what was local.
+    const later = site(3, net('1.1.0'));
+    await later.assign('train', 3, job);
+    expect(at(later.seen[0]!.base, LOCAL)).toEqual(LOCAL.map(() => 6.5));
+  });
+
+  test('stay zero where error feedback has something for them, from a later version of the trainer', async () => {
+    const { assign, sent } = site(1, net('1.0.0'));
+    await assign('train', 1, { ...job, updateEncoding: { name: 'top-k', share: 0.5 } });
+    expect(at(sent[0]!, [16, 17, 18, 19])).toEqual([0, 0, 0, 0]);
+    expect([...sent[0]!.subarray(0, 8)]).toEqual(Array(8).fill(1.5));
   });
 });
 

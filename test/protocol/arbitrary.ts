@@ -86,9 +86,11 @@ export const declaration: fc.Arbitrary<UpdateDeclaration> = fc
     metrics,
     backend: text,
     norm: fc.option(fc.double({ min: 0, max: 1e300, noNaN: true })),
+    schemaVersion: fc.constantFrom(undefined, '1.0.0', '1.12.3'),
   })
-  .map(({ payload, norm, encoding, keptShare, ...declared }) => ({
+  .map(({ payload, norm, encoding, keptShare, schemaVersion, ...declared }) => ({
     ...declared,
+    ...(schemaVersion !== undefined && { schemaVersion }),
     ...payload,
     ...encodedAs(payload, encoding, keptShare),
     ...(norm !== null && { norm }),

@@ -29,6 +29,7 @@ export function bufferedMean(exponent: number): CombiningRule {
         ({ sampleCount, staleness = 0 }) => sampleCount * stalenessWeight(staleness, exponent),
       ),
       divisor: contributions.reduce((sum, { sampleCount }) => sum + sampleCount, 0),
+      shares: contributions.map(({ sampleCount }) => sampleCount),
     }),
   };
 }

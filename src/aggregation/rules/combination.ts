@@ -15,8 +15,16 @@ export interface Contribution {
  * sites' names, so that ties are the same everywhere.
  */
 export type Combination =
-  /** The sum of each update times its weight, divided by `divisor`; weight 0 leaves an update out. */
-  | { readonly kind: 'sum'; readonly weights: readonly number[]; readonly divisor: number }
+  /**
+   * The sum of each update times its weight, divided by `divisor`; weight 0 leaves an update out. `shares`: what each
+   * update adds to the divisor, whole numbers, where a tensor that some lack may be divided by the shares of the others.
+   */
+  | {
+      readonly kind: 'sum';
+      readonly weights: readonly number[];
+      readonly divisor: number;
+      readonly shares?: readonly number[];
+    }
   /** For each coordinate, the mean of the members' values without the `trim` least and greatest. */
   | { readonly kind: 'trimmed'; readonly members: readonly number[]; readonly trim: number }
   /** For each coordinate, the mean of the `count` members' values that are closest to their median. */

@@ -10,7 +10,12 @@ export const WEIGHTED_MEAN: CombiningRule = {
   needs: 'nothing',
   combine: (contributions) => {
     const weights = contributions.map(({ sampleCount }) => sampleCount);
-    return { kind: 'sum', weights, divisor: weights.reduce((sum, weight) => sum + weight, 0) };
+    return {
+      kind: 'sum',
+      weights,
+      divisor: weights.reduce((sum, weight) => sum + weight, 0),
+      shares: weights,
+    };
   },
 };
 

@@ -1,7 +1,7 @@
 import { dirname, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { EXIT, type ExitCode } from '../../errors/catalogue.ts';
-import type { JobSummaryView, JobView, OpinionView, RoundView } from '../../protocol/views.ts';
+import type { JobSummaryView, JobView, OpinionView } from '../../protocol/views.ts';
 import { act, type CommandContext } from '../context.ts';
 import { ProgressDisplay } from '../demo/progress.ts';
 import { connectOperator, type OperatorClient, withOperator } from '../operator.ts';
@@ -11,6 +11,7 @@ import { readJob } from '../read-job.ts';
 import { readWeightsFile } from '../read-weights.ts';
 import { type Column, renderFields, renderTable } from '../table.ts';
 import type { Terminal } from '../terminal.ts';
+import { contributorText } from '../update-text.ts';
 import { watchAgain } from '../watch-again.ts';
 import { mean } from '../watch-job.ts';
 
@@ -165,19 +166,6 @@ function meanOverSites(
   decimals: number,
 ): string | undefined {
   return mean(reports.map(({ metrics }) => metrics[metric]))?.toFixed(decimals);
-}
-
-/** A contributor of a round: `lyon`, or what is not as usual about its update: `lyon (stale by 1, int8)`. */
-function contributorText({
-  site,
-  staleness,
-  encoding = 'float32',
-}: RoundView['contributors'][number]): string {
-  const unusual = [
-    ...(staleness > 0 ? [`stale by ${staleness}`] : []),
-    ...(encoding === 'float32' ? [] : [encoding]),
-  ];
-  return unusual.length === 0 ? site : `${site} (${unusual.join(', ')})`;
 }
 
 /** `cxr-cnn 1.1.0, probed: 5 probes of 12 layers as pytorch 2.13.0 gave them`; no row of a job without a schema. */

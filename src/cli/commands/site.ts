@@ -7,6 +7,7 @@ import { ConsiliumError, fail } from '../../errors/problem.ts';
 import { type LedgerEntry, ledgerFile, readLedger } from '../../participant/ledger.ts';
 import { siteFiles } from '../../participant/site-files.ts';
 import type { InvitationView, SiteHistoryView, SiteView } from '../../protocol/views.ts';
+import type { UpdateDeclaration } from '../../rounds/update.ts';
 import type { OperateRequest } from '../../transport/desk.ts';
 import { channelOption } from '../channel-option.ts';
 import { act, type CommandContext } from '../context.ts';
@@ -17,6 +18,7 @@ import { readableBytes, readableTime } from '../output.ts';
 import { renderProbes } from '../probe-table.ts';
 import { type Column, renderFields, renderTable } from '../table.ts';
 import type { Terminal } from '../terminal.ts';
+import { earlierText } from '../update-text.ts';
 
 const SITES: readonly Column<SiteView>[] = [
   { title: 'SITE', cell: (site) => site.site },
@@ -84,6 +86,7 @@ const UPDATES: readonly Column<SiteHistoryView['updates'][number]>[] = [
   { title: 'LARGEST', cell: (update) => update.maxAbs.toPrecision(3), align: 'right' },
   { title: 'ZEROS', cell: (update) => `${(100 * update.zeroFraction).toFixed(1)} %`, align: 'right' },
   { title: 'COSINE', cell: (update) => update.cosine?.toFixed(3), align: 'right' },
+  { title: 'SCHEMA', cell: ({ earlier }) => earlier && earlierText(earlier) },
   { title: 'STANDS OUT', cell: (update) => update.standsOut },
 ];
 
@@ -230,10 +233,16 @@ export function registerSite(program: Command, terminal: Terminal): void {
     );
 }
 
-/** What left: `2 heartbeats`, `update`, or `declaration (int8)` where its update is not float32. */
+/** What left: `2 heartbeats`, `update`, or `declaration (int8, schema 1.0.0)` where its update is not float32, or lacks tensors. */
 function whatLeft({ count, kind, content }: LedgerEntry): string {
-  const { encoding } = (content ?? {}) as { readonly encoding?: { readonly name: string } };
-  if (kind === 'declaration' && encoding) return `${kind} (${encoding.name})`;
+  if (kind === 'declaration') {
+    const { encoding, schemaVersion } = (content ?? {}) as Partial<UpdateDeclaration>;
+    const unusual = [
+      ...(encoding ? [encoding.name] : []),
+      ...(schemaVersion ? [`schema ${schemaVersion}`] : []),
+    ];
+    return unusual.length === 0 ? kind : `${kind} (${unusual.join(', ')})`;
+  }
   return count === undefined ? kind : count === 1 ? '1 heartbeat' : `${count} ${kind}`;
 }
 

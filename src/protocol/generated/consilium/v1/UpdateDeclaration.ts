@@ -15,6 +15,7 @@ export interface UpdateDeclaration {
   'backend'?: (string);
   'signature'?: (Buffer | Uint8Array | string);
   'norm'?: (number | string);
+  'schemaVersion'?: (string);
   '_norm'?: "norm";
 }
 
@@ -30,5 +31,6 @@ export interface UpdateDeclaration__Output {
   'backend': (string);
   'signature': (Buffer);
   'norm'?: (number);
+  'schemaVersion': (string);
   '_norm'?: "norm";
 }

@@ -1,0 +1,26 @@
+import type { EarlierVersionView, RoundView } from '../protocol/views.ts';
+
+/**
+ * A contributor of a round: `lyon`, or what is not as usual about its update: `lyon (stale by 1, int8)`, `oslo (1.0.0,
+ * without 2 tensors)`.
+ */
+export function contributorText({
+  site,
+  staleness,
+  encoding = 'float32',
+  earlier,
+}: Pick<RoundView['contributors'][number], 'site' | 'staleness' | 'earlier'> & {
+  readonly encoding?: string;
+}): string {
+  const unusual = [
+    ...(staleness > 0 ? [`stale by ${staleness}`] : []),
+    ...(encoding === 'float32' ? [] : [encoding]),
+    ...(earlier ? [earlierText(earlier)] : []),
+  ];
+  return unusual.length === 0 ? site : `${site} (${unusual.join(', ')})`;
+}
+
+/** Of which version of its job's weight schema an update is: `1.0.0, without 2 tensors`. */
+export function earlierText({ schemaVersion, lackedTensors }: EarlierVersionView): string {
+  return `${schemaVersion}, without ${lackedTensors} ${lackedTensors === 1 ? 'tensor' : 'tensors'}`;
+}
