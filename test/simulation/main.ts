@@ -27,12 +27,14 @@ const outcomes: Record<string, number> = {};
 const failures: { seed: number; violations: readonly string[]; scenario: Scenario }[] = [];
 let virtualMs = 0;
 let stale = 0;
+let partial = 0;
 for (let seed = first; seed < first + count; seed++) {
   const scenario = values.buffered ? bufferedScenarioOf(seed) : scenarioOf(seed);
   const result = await run(scenario);
   outcomes[result.outcome] = (outcomes[result.outcome] ?? 0) + 1;
   virtualMs += result.virtualMs;
   stale += result.stale;
+  partial += result.partial;
   if (values.seed !== undefined && values.output !== 'json') console.error(result.trace);
   if (result.violations.length > 0) {
     const smallest = await shrink(scenario);
@@ -48,6 +50,7 @@ const summary = {
   seconds,
   virtualMs,
   stale,
+  partial,
   outcomes,
   failures,
 };
@@ -56,6 +59,7 @@ if (values.output === 'json') {
 } else {
   console.log(`${count} schedules, ${failures.length} violations, ${seconds} s (${virtualMs} virtual ms)`);
   if (values.buffered) console.log(`stale updates that count: ${stale}`);
+  console.log(`updates that count and lack tensors: ${partial}`);
   console.log(`outcomes: ${JSON.stringify(outcomes)}`);
   for (const failure of failures) console.log(JSON.stringify(failure, null, 2));
 }

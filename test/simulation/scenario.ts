@@ -48,6 +48,14 @@ export type Fault =
   | { readonly at: number; readonly kind: 'duplicate-upload'; readonly site: number }
   | { readonly at: number; readonly kind: 'damage-staged'; readonly site: number }
   | { readonly at: number; readonly kind: 'revoke'; readonly site: number }
+  /** The site dies and comes back with a trainer of another version: it catches up, or falls behind. */
+  | {
+      readonly at: number;
+      readonly kind: 'change-version';
+      readonly site: number;
+      readonly minor: number;
+      readonly downMs: number;
+    }
   | { readonly at: number; readonly kind: 'stop' };
 
 /** Everything that a run depends on: the same scenario runs the same way, event for event. */
@@ -61,6 +69,8 @@ export interface Scenario {
   readonly attemptsMax: number;
   /** Undefined where the job works in synchronous rounds. */
   readonly buffering?: Buffering;
+  /** The MINOR version that each site's trainer is of at first; undefined where the job names no weight schema. */
+  readonly minors?: readonly number[];
   readonly faults: readonly Fault[];
 }
 
@@ -74,6 +84,9 @@ export interface Buffering {
 
 /** Virtual milliseconds after which nothing goes wrong any more. */
 export const CALM_AT = 4_000;
+
+/** The MINOR of the job's weight schema, where it names one: with each of 1 and 2 a tensor came. */
+export const MINOR = 2;
 
 type FaultMaker = (at: number, random: SeededRandom, sites: number) => Fault;
 
@@ -121,9 +134,12 @@ export function scenarioOf(seed: number): Scenario {
   if (random.below(12) === 0)
     faults.push({ at: random.below(faultsUntil), kind: 'revoke', site: random.below(sites) });
   if (random.below(25) === 0) faults.push({ at: random.below(faultsUntil), kind: 'stop' });
+  const versions = versionsOf(seed, sites, faultsUntil);
+  faults.push(...versions.faults);
   return {
     seed,
     sites,
+    ...versions.said,
     rounds: 1 + random.below(5),
     cohortSize,
     overSelection: random.below(3) === 0 ? 1.5 : 1,
@@ -131,6 +147,24 @@ export function scenarioOf(seed: number): Scenario {
     attemptsMax: random.below(6) === 0 ? 2 : 40,
     faults: faults.sort((left, right) => left.at - right.at),
   };
+}
+
+/** In one of three scenarios trainers are of several versions, and some change theirs on the way. */
+function versionsOf(seed: number, sites: number, until: number) {
+  const random = seededRandom(seed, 'versions');
+  if (random.below(3) > 0) return { said: {}, faults: [] };
+  const minors = Array.from({ length: sites }, () => random.below(MINOR + 1));
+  const faults = Array.from(
+    { length: random.below(3) },
+    (): Fault => ({
+      at: random.below(until),
+      kind: 'change-version',
+      site: random.below(sites),
+      minor: random.below(MINOR + 1),
+      downMs: random.below(300),
+    }),
+  );
+  return { said: { minors }, faults };
 }
 
 /** The same faults as in the scenario of a seed, while sites train asynchronously. */

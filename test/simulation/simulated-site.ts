@@ -1,5 +1,6 @@
 import { type Problem, problem } from '../../src/errors/problem.ts';
 import type { Assignment, CoordinatorMessage, Presence, ReportResult } from '../../src/rounds/assignment.ts';
+import { earlierVersion } from '../../src/rounds/earlier-version.ts';
 import { manifestOf } from '../../src/rounds/job.ts';
 import {
   type HeldUpdate,
@@ -16,9 +17,8 @@ import { PayloadHasher } from '../../src/sm/payload-digest.ts';
 import { sm3 } from '../../src/sm/sm3.ts';
 import type { Attendance } from '../../src/transport/desk.ts';
 import type { AssignmentId, SiteId } from '../../src/vocabulary/ids.ts';
-import { type Result, refused } from '../../src/vocabulary/result.ts';
+import type { Result } from '../../src/vocabulary/result.ts';
 import { bytesOf } from '../../src/weights/float32-bytes.ts';
-import type { Manifest } from '../../src/weights/manifest.ts';
 import type { Link } from './network.ts';
 import { HEARTBEAT_MS, type SimulatedCoordinator } from './simulated-coordinator.ts';
 import type { VirtualClock } from './virtual-clock.ts';
@@ -26,21 +26,23 @@ import type { VirtualClock } from './virtual-clock.ts';
 /** Elements of a chunk on the simulated wire: few, so that even a small update is a transfer of several. */
 export const CHUNK_BYTES = 16;
 
-const PRESENCE: Presence = {
-  datasets: ['cohort'],
-  trainers: [{ name: 'tfjs', kind: 'tfjs', backend: 'simulated' }],
-  updateBytesMax: 2 ** 20,
-  software: 'simulation',
-  views: [],
-  encodings: [],
-};
-
-/** When a site that came back asks after updates that nobody has asked it for, in virtual ms. */
-const UNASKED_MS = 1000;
+/** What a site says whose trainer is of this MINOR; schemas are nothing to jobs that name none. */
+function presenceOf(minor: number): Presence {
+  const schemas = [{ id: 'slots', version: `1.${minor}.0` }];
+  return {
+    datasets: ['cohort'],
+    trainers: [{ name: 'tfjs', kind: 'tfjs', backend: 'simulated', schemas }],
+    updateBytesMax: 2 ** 20,
+    software: 'simulation',
+    views: [],
+    encodings: [],
+  };
+}
 
 /** What the oracle is told. */
 export interface Witness {
-  trained(site: SiteId, assignment: Assignment): void;
+  /** The trainer was of that MINOR, and made an update of that digest. */
+  trained(site: SiteId, assignment: Assignment, minor: number, digest: string): void;
   receipted(site: SiteId, declaration: UpdateDeclaration, receipt: Receipt): void;
   refused(site: SiteId, declaration: UpdateDeclaration, problem: Problem): void;
   committed(site: SiteId, message: Extract<CoordinatorMessage, { kind: 'version-committed' }>): void;
@@ -58,8 +60,6 @@ export class SimulatedSite {
   /** What outlives the process: held updates and their bytes. */
   private readonly disk = new Map<string, { update: HeldUpdate; bytes: Uint8Array }>();
   private state: SiteState = siteState([]);
-  /** Receipts that it has kept, which outlive the process too: digests by `job/round`. */
-  private readonly kept = new Map<string, string>();
   private life = 1;
   private attendance: Attendance | undefined;
   private queue: Promise<unknown> = Promise.resolve();
@@ -73,6 +73,8 @@ export class SimulatedSite {
   losingReceipts = 0;
   doubling = 0;
   revoked = false;
+  /** The MINOR that its trainer is of. */
+  minor: number;
 
   constructor(
     place: number,
@@ -81,6 +83,7 @@ export class SimulatedSite {
       coordinator: SimulatedCoordinator;
       link: Link;
       sites: number;
+      minor: number;
       witness: Witness;
     },
   ) {
@@ -90,6 +93,7 @@ export class SimulatedSite {
     this.coordinator = ports.coordinator;
     this.link = ports.link;
     this.sites = ports.sites;
+    this.minor = ports.minor;
     this.witness = ports.witness;
     this.dial();
     this.beat();
@@ -103,11 +107,9 @@ export class SimulatedSite {
     this.hangUp();
     this.clock.after(downMs, () => {
       if (this.life !== life) return;
-      const held = [...this.disk.values()].map(({ update }) => update);
-      this.state = siteState(held, (update) => this.kept.get(heldName(update)) === update.digest);
+      this.state = siteState([...this.disk.values()].map(({ update }) => update));
       this.dial();
       this.beat();
-      this.clock.after(UNASKED_MS, () => this.life === life && this.react({ kind: 'caught-up' }));
     });
   }
 
@@ -156,7 +158,7 @@ export class SimulatedSite {
     this.attendance = attendance;
     // What the process before was still to hear is lost with its connection.
     this.queue = Promise.resolve();
-    this.say({ kind: 'presence', presence: PRESENCE });
+    this.say({ kind: 'presence', presence: presenceOf(this.minor) });
     this.react({ kind: 'connected' });
   }
 
@@ -243,9 +245,6 @@ export class SimulatedSite {
       case 'discard':
         this.write(() => this.disk.delete(heldName(effect.update)));
         break;
-      case 'claim':
-        void this.claim(effect.update);
-        break;
       case 'answer':
         this.say({ kind: 'answer', assignment: effect.assignment, problem: effect.problem });
         break;
@@ -294,8 +293,9 @@ export class SimulatedSite {
           result: { kind: 'failure', problem: failure },
         });
       } else if (assignment.task === 'train') {
-        this.witness.trained(this.id, assignment);
-        this.react({ kind: 'trained', assignment: assignment.id, update: this.heldOf(assignment) });
+        const update = this.heldOf(assignment);
+        this.witness.trained(this.id, assignment, this.minor, update.digest);
+        this.react({ kind: 'trained', assignment: assignment.id, update });
       } else {
         this.react({ kind: 'worked', assignment: assignment.id, result: this.reportOf(assignment) });
       }
@@ -316,20 +316,25 @@ export class SimulatedSite {
   }
 
   private heldOf({ job, round, baseVersion, baseDigest, spec }: Assignment): HeldUpdate {
-    const held = {
-      ...{ job, round, baseVersion, baseDigest, sampleCount: 1, metrics: {}, backend: 'simulated' },
-      claim: { manifest: manifestOf(spec), attemptsMax: spec.attemptsMax },
-    };
+    const schemaVersion = earlierVersion(spec, presenceOf(this.minor).trainers);
+    const sampleCount = spec.weightSchema ? 1 + this.place : 1;
+    const held = { job, round, baseVersion, baseDigest, sampleCount, metrics: {}, backend: 'simulated' };
     const stalenessMax = bufferingOf(spec.strategy)?.stalenessMax;
-    return { ...held, stalenessMax, digest: digestOf(this.oneHot(held)) };
+    return { ...held, schemaVersion, stalenessMax, digest: digestOf(this.oneHot({ round, schemaVersion })) };
   }
 
-  /** 1 in the slot of this round and site, 0 elsewhere. */
-  private oneHot({ round }: Pick<HeldUpdate, 'round'>): Uint8Array {
+  /** 1 in the slot of this round and site, 0 elsewhere: in each tensor that the trainer had, which came one with each MINOR. */
+  private oneHot({ round, schemaVersion }: Pick<HeldUpdate, 'round' | 'schemaVersion'>): Uint8Array {
     const values = new Float32Array(this.elements);
-    values[(round - 1) * this.sites + this.place] = 1;
+    const minor = schemaVersion === undefined ? this.tensors - 1 : Number(schemaVersion.split('.')[1]);
+    for (let tensor = 0; tensor <= minor; tensor++) {
+      values[(tensor * this.elements) / this.tensors + (round - 1) * this.sites + this.place] = 1;
+    }
     return bytesOf(values);
   }
+
+  /** Tensors of the model that hold all slots; set by the world from the job. */
+  tensors = 1;
 
   /** How many times longer than others it works. */
   pace = 1;
@@ -342,13 +347,23 @@ export class SimulatedSite {
     const work = ++this.works;
     this.running.set(assignment.id, work);
     const bytes = this.oneHot(update);
-    const declaration = this.declarationOf(update, bytes, assignment.attempt, manifestOf(assignment.spec));
+    const declaration: UpdateDeclaration = {
+      key: { job: assignment.job, round: assignment.round, attempt: assignment.attempt, site: this.id },
+      baseVersion: update.baseVersion,
+      baseDigest: update.baseDigest,
+      sampleCount: update.sampleCount,
+      ...(update.schemaVersion !== undefined && { schemaVersion: update.schemaVersion }),
+      manifest: manifestOf(assignment.spec),
+      payloadBytes: bytes.byteLength,
+      chunkBytes: CHUNK_BYTES,
+      digest: update.digest,
+      metrics: {},
+      backend: 'simulated',
+    };
     this.sent.push({ declaration, bytes });
-    // A newer assignment of another round leaves it going: its receipt may have been lost on the way.
-    const current = () => this.life === life && this.running.get(assignment.id) === work;
-    while (current()) {
-      const answer = await this.call(declaration, bytes);
-      if (!current()) return;
+    while (this.life === life && this.state.active.has(assignment.id)) {
+      const answer = await this.send(declaration, bytes);
+      if (this.life !== life || !this.state.active.has(assignment.id)) return;
       if (answer?.ok) {
         this.react({ kind: 'receipted', assignment: assignment.id });
       } else if (answer && !RETRYABLE.has(answer.refusal.code)) {
@@ -361,68 +376,10 @@ export class SimulatedSite {
     }
   }
 
-  /** Asks for a receipt by declaring the update once more, and sends nothing. */
-  private async claim(update: HeldUpdate): Promise<void> {
-    const { life } = this;
-    const { claim } = update;
-    if (!claim) return;
-    const bytes = this.oneHot(update);
-    const declaration = this.declarationOf(update, bytes, claim.attemptsMax, claim.manifest);
-    while (this.life === life) {
-      const answer = await this.call(declaration, bytes, true);
-      if (this.life !== life) return;
-      if (answer?.ok || (answer && !RETRYABLE.has(answer.refusal.code))) {
-        const out = !answer.ok && answer.refusal.code === 'JOB_ENDED' ? 'over' : 'out';
-        this.react({ kind: 'answered', update, fate: answer.ok ? 'in' : out });
-        return;
-      }
-      await new Promise<void>((resolve) => {
-        this.clock.after(30 + this.link.delay(), resolve);
-      });
-    }
-  }
-
-  private declarationOf(
-    update: HeldUpdate,
-    bytes: Uint8Array,
-    attempt: number,
-    manifest: Manifest,
-  ): UpdateDeclaration {
-    const { job, round, baseVersion, baseDigest, sampleCount, digest } = update;
-    return {
-      key: { job, round, attempt, site: this.id },
-      ...{ baseVersion, baseDigest, sampleCount, manifest, digest },
-      payloadBytes: bytes.byteLength,
-      chunkBytes: CHUNK_BYTES,
-      metrics: {},
-      backend: 'simulated',
-    };
-  }
-
-  /** One try at an upload, which ends with the process at its other end: what that was at does not go on. */
-  private async call(...asked: Parameters<SimulatedSite['send']>): ReturnType<SimulatedSite['send']> {
-    const process = this.coordinator.current;
-    let over = false;
-    const gone = new Promise<undefined>((resolve) => {
-      const look = () => {
-        if (over) return;
-        if (this.coordinator.current === process) this.clock.after(HEARTBEAT_MS, look);
-        else resolve(undefined);
-      };
-      look();
-    });
-    try {
-      return await Promise.race([this.send(...asked), gone]);
-    } finally {
-      over = true;
-    }
-  }
-
   /** One try at an upload; undefined when the connection, or the process at its end, broke. */
   private async send(
     declaration: UpdateDeclaration,
     bytes: Uint8Array,
-    onlyAsks = false,
   ): Promise<Result<Receipt, Problem> | undefined> {
     const connection = this.link.connection;
     const process = this.coordinator.current;
@@ -436,7 +393,6 @@ export class SimulatedSite {
         return this.told({ declaration, bytes }, { ok: true, value: verdict.value.receipt });
       const { slot } = verdict.value;
       try {
-        if (onlyAsks) return refused(problem('UPDATE_LATE', { round: declaration.key.round }));
         for (let from = slot.staged.chunkDigests.length; from * CHUNK_BYTES < bytes.byteLength; from++) {
           if (!(await holds())) return undefined;
           const chunk = bytes.subarray(from * CHUNK_BYTES, (from + 1) * CHUNK_BYTES);
@@ -465,7 +421,6 @@ export class SimulatedSite {
   ): Result<Receipt, Problem> {
     if (answer.ok) {
       this.acknowledged = sent;
-      this.kept.set(heldName(sent.declaration.key), sent.declaration.digest);
       this.witness.receipted(this.id, sent.declaration, answer.value);
     } else {
       this.witness.refused(this.id, sent.declaration, answer.refusal);

@@ -6,7 +6,7 @@ import { float32Of } from '../../src/weights/float32-bytes.ts';
 import { manifestElements } from '../../src/weights/manifest.ts';
 import { Link } from './network.ts';
 import { Oracle } from './oracle.ts';
-import { CALM_AT, type Fault, type Scenario } from './scenario.ts';
+import { CALM_AT, type Fault, MINOR, type Scenario } from './scenario.ts';
 import { SimulatedCoordinator } from './simulated-coordinator.ts';
 import { SimulatedSite } from './simulated-site.ts';
 import { settle, VirtualClock } from './virtual-clock.ts';
@@ -22,6 +22,8 @@ export interface Outcome {
   readonly virtualMs: number;
   /** Updates that were in a version later than the next after their base. */
   readonly stale: number;
+  /** Updates in versions that lack tensors. */
+  readonly partial: number;
   /** Everything that was durably decided, as text: two runs of one scenario give the same. */
   readonly trace: string;
 }
@@ -56,9 +58,11 @@ export async function run(scenario: Scenario): Promise<Outcome> {
       coordinator,
       link,
       sites: scenario.sites,
+      minor: scenario.minors?.[place] ?? 0,
       witness: oracle,
     });
     site.elements = elements;
+    site.tensors = tensorsOf(spec);
     site.pace = scenario.buffering?.paces[place] ?? 1;
     return site;
   });
@@ -85,7 +89,8 @@ export async function run(scenario: Scenario): Promise<Outcome> {
       !mustFinish || state.ended?.outcome === 'finished',
       `nothing was in the way, but: ${state.ended?.reason}`,
     );
-    if (bytes) oracle.judge(state, float32Of(bytes), scenario.sites, excused);
+    const weights = bytes && float32Of(bytes);
+    if (weights) oracle.judge(state, weights, { sites: scenario.sites, tensors: tensorsOf(spec) }, excused);
   }
   const records = coordinator.disk.journals.get(`job-${JOB}`) ?? [];
   return {
@@ -98,12 +103,28 @@ export async function run(scenario: Scenario): Promise<Outcome> {
         sum + updates.filter(({ declaration }) => declaration.key.round < round).length,
       0,
     ),
+    partial: (state?.history ?? []).reduce(
+      (sum, { updates }) =>
+        sum + updates.filter(({ declaration }) => declaration.schemaVersion !== undefined).length,
+      0,
+    ),
     trace: records.map((record) => new TextDecoder().decode(record)).join('\n'),
   };
 }
 
 function jobOf(scenario: Scenario): Job {
   const { rounds, cohortSize, overSelection, quorum, attemptsMax, seed, sites, buffering } = scenario;
+  const versioned = scenario.minors && {
+    model: {
+      kind: 'external',
+      tensors: Array.from({ length: MINOR + 1 }, (_, minor) => ({
+        ...{ name: `slots-${minor}`, shape: [rounds, sites] },
+        ...(minor > 0 && { since: `1.${minor}.0`, default: 0 }),
+      })),
+    },
+    weightSchema: { id: 'slots', version: `1.${MINOR}.0`, probe: 'off' },
+    initialWeights: { file: 'zeros.safetensors' },
+  };
   // A linear model with one slot for each round and site, all in all: the weights and the bias.
   const features = Array.from({ length: rounds * sites - 1 }, (_, place) => `f${place}`);
   return jobSchema.parse({
@@ -118,12 +139,18 @@ function jobOf(scenario: Scenario): Job {
     deadlineMs: DEADLINE_MS,
     attemptsMax,
     seed,
+    ...versioned,
     ...(buffering && {
       strategy: {
         ...{ name: 'fedbuff', bufferSize: buffering.bufferSize, stalenessMax: buffering.stalenessMax },
       },
     }),
   });
+}
+
+/** How many tensors have a slot for each round and site. */
+function tensorsOf({ model }: Job): number {
+  return model.kind === 'external' ? model.tensors.length : 1;
 }
 
 function inflict(
@@ -192,6 +219,10 @@ function inflictOnSite(
     case 'damage-staged':
       damage(coordinator, site);
       excused.add(site.id);
+      break;
+    case 'change-version':
+      site.minor = fault.minor;
+      site.die(fault.downMs);
       break;
     case 'revoke':
       excused.add(site.id);
