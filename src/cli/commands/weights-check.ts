@@ -46,6 +46,7 @@ interface CheckCommandOptions extends EngineOptions {
   readonly manifest?: string;
   readonly signedBy?: string;
   readonly report: readonly string[];
+  readonly all?: boolean;
 }
 
 /** `consilium weights check`, under the noun `weights`. */
@@ -81,6 +82,7 @@ export function registerWeightsCheck(weights: Command, terminal: Terminal): void
       collected,
       [],
     )
+    .option('--all', 'write every row and finding, and not only the first of many')
     .option('--probe', 'also run the candidate on the probes of the manifest, and compare every layer')
     .option(
       '--operators',
@@ -182,7 +184,7 @@ async function check(context: CommandContext, file: string, against: string, opt
           : found;
       const { report, unused } = settledReport(outputs, settings);
       for (const one of unused) context.say(`${options.settings}: the ignore of ${one} matched nothing`);
-      await deliver(context, report, reports);
+      await deliver(context, report, reports, options.all ?? false);
       return report.verdict === 'passed' ? EXIT.ok : EXIT.checkFailed;
     } finally {
       candidate.close();
@@ -216,11 +218,14 @@ async function deliver(
   context: CommandContext,
   report: CheckReport,
   reports: readonly ReturnType<typeof parseReport>[],
+  all: boolean,
 ): Promise<void> {
   const { stdout, environment } = context.terminal;
   const aloneOnStdout = reports.some(({ target }) => target === '-');
   if (!aloneOnStdout)
-    context.print(report, () => textOf(report, wantsColour(stdout, environment), context.language));
+    context.print(report, () =>
+      textOf(report, { colour: wantsColour(stdout, environment), language: context.language, all }),
+    );
   for (const { format, target } of reports) {
     const text = REPORT_FORMATS[format](report);
     if (target === '-') stdout.write(text);

@@ -1,5 +1,6 @@
 import type { CheckReport, Finding } from '../../weights/checks/report.ts';
 import { ruleOf } from '../../weights/checks/rules.ts';
+import { sentenceOf } from './folded-findings.ts';
 
 const COMMANDS = { error: 'error', warning: 'warning', note: 'notice' } as const;
 
@@ -9,7 +10,7 @@ export function githubOf({ findings, candidate }: CheckReport): string {
     .filter(({ ignored }) => ignored === undefined)
     .map((one) => {
       const title = `${one.rule} ${ruleOf(one.rule).name}`;
-      return `::${COMMANDS[one.severity]} file=${property(candidate.file)},title=${property(title)}::${text(one.message)}\n`;
+      return `::${COMMANDS[one.severity]} file=${property(candidate.file)},title=${property(title)}::${text(sentenceOf(one))}\n`;
     })
     .join('');
 }

@@ -1,6 +1,7 @@
 import type { CheckReport } from '../../weights/checks/report.ts';
 import { ruleOf } from '../../weights/checks/rules.ts';
 import { fingerprintOf } from './fingerprint.ts';
+import { sentenceOf } from './folded-findings.ts';
 
 const SEVERITIES = { error: 'critical', warning: 'minor', note: 'info' } as const;
 
@@ -8,7 +9,7 @@ const SEVERITIES = { error: 'critical', warning: 'minor', note: 'info' } as cons
 export function gitlabOf({ findings, candidate }: CheckReport): string {
   const counted = findings.filter(({ ignored }) => ignored === undefined);
   const issues = counted.map((one) => ({
-    description: `${one.rule} ${ruleOf(one.rule).name}: ${one.message}`,
+    description: `${one.rule} ${ruleOf(one.rule).name}: ${sentenceOf(one)}`,
     check_name: one.rule,
     fingerprint: fingerprintOf(one),
     severity: SEVERITIES[one.severity],

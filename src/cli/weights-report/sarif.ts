@@ -3,6 +3,7 @@ import { RULES, type Rule, type RuleId } from '../../weights/checks/rules.ts';
 import { softwareVersion } from '../software-version.ts';
 import { fileUri } from './file-uri.ts';
 import { fingerprintOf } from './fingerprint.ts';
+import { sentenceOf } from './folded-findings.ts';
 
 /** Where the rules are explained. */
 const HELP = 'https://github.com/consilium/consilium/blob/main/docs/WEIGHTS.md';
@@ -53,7 +54,7 @@ function resultOf(one: Finding, ruleIndex: number, file: string) {
     ruleId: one.rule,
     ruleIndex,
     level: one.severity,
-    message: { text: one.message },
+    message: { text: sentenceOf(one) },
     locations: [
       {
         physicalLocation: { artifactLocation: { uri: fileUri(file) } },

@@ -5,16 +5,29 @@ import { ruleOf } from '../../weights/checks/rules.ts';
 import type { Language } from '../language.ts';
 import { type Column, renderTable } from '../table.ts';
 import { errorShare, errorText, outputErrorText, outputShare } from './figures.ts';
+import { counted, errorsByRule, foldedFindings, sentenceOf } from './folded-findings.ts';
 
 const BAR_CELLS = 16;
-/** Tensors that are shown when all of them passed; the JSON holds every one. */
-const PASSED_MAX = 40;
+/** Layers and tensors that passed, and findings of one rule, that are shown unless all are asked for. */
+const SHOWN = { rows: 40, findings: 5 };
+const ALL = { rows: Number.POSITIVE_INFINITY, findings: Number.POSITIVE_INFINITY };
+const WHERE = '(--all or -o json has them)';
+
+/** How a check is written for a terminal. */
+export interface TextStyle {
+  readonly colour: boolean;
+  readonly language?: Language;
+  /** Whether every row and finding is written, and not only the first of many. */
+  readonly all?: boolean;
+}
 
 /**
- * A check for a terminal: what belongs together, an error bar for each tensor, the findings, the verdict. In Chinese a
- * finding also says what its rule finds; the message, which names what differs, is the same in every format.
+ * A check for a terminal: what belongs together, an error bar for each tensor, the findings, and at the end, where a person
+ * looks, the verdict with the count of each rule. Long lists are folded. In Chinese a finding also says what its rule
+ * finds; the message, which names what differs, is the same in every format.
  */
-export function textOf(report: CheckReport, colour: boolean, language: Language = 'en'): string {
+export function textOf(report: CheckReport, { colour, language = 'en', all = false }: TextStyle): string {
+  const most = all ? ALL : SHOWN;
   const { bold, dim, red, yellow, green } = pico.createColors(colour);
   const { reference, candidate, mapping, tensors, findings, counts } = report;
   const parts = [
@@ -27,10 +40,16 @@ export function textOf(report: CheckReport, colour: boolean, language: Language 
       { title: 'HELD AS', cell: ({ tensors: names }) => shortened(names) },
       { title: 'BECAUSE OF', cell: ({ because }) => because },
     ];
-    parts.push(renderTable(columns, mapping.layers, colour));
+    const shown = mapping.layers.slice(0, most.rows);
+    parts.push(renderTable(columns, shown, colour));
+    const hidden = mapping.layers.length - shown.length;
+    if (hidden > 0) parts.push(dim(`and ${counted(hidden, 'more layer')} ${WHERE}\n`));
   }
   const failed = tensors.filter(({ passed }) => !passed);
-  const shown = [...failed, ...tensors.filter(({ passed }) => passed).slice(0, PASSED_MAX)];
+  const shown = [
+    ...failed.slice(0, most.rows),
+    ...tensors.filter(({ passed }) => passed).slice(0, most.rows),
+  ];
   const tint = (passed: boolean, text: string) => (passed ? green(text) : red(text));
   const columns: readonly Column<(typeof tensors)[number]>[] = [
     { title: 'TENSOR', cell: ({ tensor }) => tensor },
@@ -41,7 +60,9 @@ export function textOf(report: CheckReport, colour: boolean, language: Language 
   ];
   if (shown.length > 0) parts.push(renderTable(columns, shown, colour));
   const hidden = tensors.length - shown.length;
-  if (hidden > 0) parts.push(dim(`and ${hidden} more that passed (-o json has them all)\n`));
+  const hiddenFailed = Math.max(0, failed.length - most.rows);
+  const which = hiddenFailed > 0 ? `, ${hiddenFailed} of which differ` : '';
+  if (hidden > 0) parts.push(dim(`and ${counted(hidden, 'more tensor')}${which} ${WHERE}\n`));
   if (report.probe) {
     const outputs: readonly Column<OutputResult>[] = [
       { title: 'LAYER', cell: ({ layer }) => layer },
@@ -60,16 +81,20 @@ export function textOf(report: CheckReport, colour: boolean, language: Language 
     const name = language === 'zh' ? `${ruleOf(one.rule).name} ${chinese.title}` : ruleOf(one.rule).name;
     const also = language === 'zh' ? dim(`  ${chinese.finds}\n`) : '';
     return one.ignored === undefined
-      ? `${tints[one.severity](`${one.severity} ${one.rule}`)} ${bold(name)} ${one.message}\n${also}`
-      : dim(`ignored ${one.rule} ${name} ${one.message} (${one.ignored})\n`);
+      ? `${tints[one.severity](`${one.severity} ${one.rule}`)} ${bold(name)} ${sentenceOf(one)}\n${also}`
+      : dim(`ignored ${one.rule} ${name} ${sentenceOf(one)} (${one.ignored})\n`);
   };
-  if (findings.length > 0) parts.push(findings.map(line).join(''));
+  const folded = foldedFindings(findings, most.findings).map(
+    ({ rule, shown: first, more }) =>
+      first.map(line).join('') + (more > 0 ? dim(`  and ${more} more of ${rule} ${WHERE}\n`) : ''),
+  );
+  if (folded.length > 0) parts.push(folded.join(''));
   const verdict =
     report.verdict === 'passed'
-      ? green(`passed: ${tensors.length} tensors ${report.probe ? 'and all outputs ' : ''}agree`)
-      : red(`failed: ${counts.errors} ${counts.errors === 1 ? 'error' : 'errors'}`);
+      ? green(`passed: ${counted(tensors.length, 'tensor')} ${report.probe ? 'and all outputs ' : ''}agree`)
+      : red(`failed: ${counted(counts.errors, 'error')} (${errorsByRule(report)})`);
   const also = [
-    counts.warnings > 0 ? `${counts.warnings} warnings` : '',
+    counts.warnings > 0 ? counted(counts.warnings, 'warning') : '',
     counts.ignored > 0 ? `${counts.ignored} ignored` : '',
   ].filter((text) => text !== '');
   parts.push(`${verdict}${also.length > 0 ? `, ${also.join(', ')}` : ''}\n`);

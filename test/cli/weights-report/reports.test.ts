@@ -137,21 +137,68 @@ test('the page is one file that needs no other, with a bar for every tensor and 
 });
 
 test('the text has colours when they are wanted, a bar for what fails, and the verdict at its end', () => {
-  const plain = textOf(report, false);
+  const plain = textOf(report, { colour: false });
   expect(plain).not.toContain('\u001b[');
-  expect(textOf(report, true)).toContain('\u001b[31m');
+  expect(textOf(report, { colour: true })).toContain('\u001b[31m');
   expect(plain).toMatch(/fc2\.weight +\[8, 8\] +bit-exact +1\.\de\+0 +█{16}\n/);
   expect(plain).toContain('warning WC203 bytes-reshaped');
   expect(plain).toContain('ignored WC102');
-  expect(plain.trimEnd().split('\n').at(-1)).toBe('failed: 1 error, 1 warnings, 1 ignored');
+  expect(plain.trimEnd().split('\n').at(-1)).toBe(
+    'failed: 1 error (1 of WC102 tensor-extra), 1 warning, 1 ignored',
+  );
 });
 
 test('in Chinese the text says what each finding means, and an English report stays as it was', () => {
-  const chinese = textOf(report, false, 'zh');
+  const chinese = textOf(report, { colour: false, language: 'zh' });
   for (const { rule, message } of report.findings) {
     expect(chinese).toContain(`${rule} ${RULES[rule].name} ${RULES_ZH[rule].title}`);
     expect(chinese).toContain(message);
   }
   expect(chinese).toContain(RULES_ZH.WC203.finds);
-  expect(textOf(report, false)).not.toMatch(/\p{Script=Han}/u);
+  expect(textOf(report, { colour: false })).not.toMatch(/\p{Script=Han}/u);
+});
+
+/** Two models that have nothing in common: 300 tensors are missing, and 2 are too many. */
+function unlike(): CheckReport {
+  const sample = (prefix: string, count: number) =>
+    new Map(
+      Array.from({ length: count }, (_, at) => [
+        `${prefix}${at}.weight`,
+        { shape: [1], values: Float32Array.of(at) },
+      ]),
+    );
+  return checkFiles(
+    { stored: storedSample(sample('left', 300), 'reference.pt', 'pytorch'), framework: 'pytorch' },
+    { stored: storedSample(sample('right', 2), 'candidate.pt', 'pytorch'), framework: 'pytorch' },
+  );
+}
+
+test('many findings of one rule are folded, the verdict counts them, and all of them can be had', () => {
+  const told = unlike();
+  const plain = textOf(told, { colour: false });
+  expect(plain.split('\n').length).toBeLessThan(20);
+  expect(plain).toContain('and 295 more of WC101 (--all or -o json has them)');
+  expect(
+    plain.match(/tensor-missing left\d+\.weight is not in the candidate|has no counterpart/g),
+  ).toHaveLength(5);
+  expect(plain.trimEnd().split('\n').at(-1)).toBe(
+    'failed: 303 errors (300 of WC101 tensor-missing, 2 of WC102 tensor-extra, 1 of WC109 nothing-compared)',
+  );
+  expect(textOf(told, { colour: false, all: true }).match(/error WC101/g)).toHaveLength(300);
+});
+
+test('the summary of a step begins with the verdict and the count of each rule, and folds the rest away', () => {
+  const summary = stepSummaryOf(unlike());
+  const [shown = '', folded = ''] = summary.split('<details><summary>295 more findings</summary>');
+  expect(shown).toContain(
+    '300 of WC101 tensor-missing, 2 of WC102 tensor-extra, 1 of WC109 nothing-compared.',
+  );
+  expect(shown.match(/^\| WC/gm)).toHaveLength(8);
+  expect(folded.match(/^\| WC101/gm)).toHaveLength(295);
+});
+
+test('a message that names a tensor by its file alone is given its name in the model', () => {
+  const told = report.findings.find(({ rule }) => rule === 'WC203')!;
+  expect(textOf(report, { colour: false })).toContain(`WC203 bytes-reshaped fc2.weight: ${told.message}`);
+  expect(githubOf(report)).toContain(`::fc2.weight: ${told.message}`);
 });
