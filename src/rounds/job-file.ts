@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { ok, type Result, refused } from '../vocabulary/result.ts';
 import type { WeightsManifest } from '../weights/schema/weights-manifest.ts';
 import { type Job, jobSchema, modelSchema } from './job.ts';
-import { jobManifestFault } from './job-manifest.ts';
+import { exchangedTensors, jobManifestFault } from './job-manifest.ts';
 import { weightSchemaSchema } from './weight-schema.ts';
 
 const [mlp, cnn, external] = modelSchema.options;
@@ -89,14 +89,14 @@ export function jobOfFile(file: JobFile, manifest: WeightsManifest | undefined):
 function withManifest(
   model: JobFile['model'],
   { manifest: _, ...weightSchema }: NonNullable<JobFile['weightSchema']>,
-  { schema, tensors }: WeightsManifest,
+  manifest: WeightsManifest,
 ) {
-  const listed = tensors.map(({ name, shape, since, default: value }) => ({
+  const listed = exchangedTensors(manifest).map(({ name, shape, since, default: value }) => ({
     ...{ name, shape },
     ...(since !== undefined && { since, default: value }),
   }));
   return {
     model: model.kind === 'external' ? { ...model, tensors: model.tensors ?? listed } : model,
-    weightSchema: { ...schema, ...weightSchema },
+    weightSchema: { ...manifest.schema, ...weightSchema },
   };
 }

@@ -1,4 +1,5 @@
 import { ok, type Result, refused } from '../vocabulary/result.ts';
+import { isBatchCount } from '../weights/layouts/layer.ts';
 import { elementCount, type Manifest, manifestDifference } from '../weights/manifest.ts';
 import {
   manifestFaults,
@@ -30,7 +31,7 @@ export function jobManifest(
 ): WeightsManifest {
   return {
     ...manifest,
-    tensors: manifest.tensors.map(({ sm3: _, ...tensor }) => tensor),
+    tensors: exchangedTensors(manifest).map(({ sm3: _, ...tensor }) => tensor),
     mapping: [],
     dropped: [],
     tolerances: [],
@@ -85,23 +86,29 @@ export function jobManifestFault(spec: Job, manifest: WeightsManifest): string |
   if (!manifest.probe) {
     return 'it has no probes, which a probe of an external model is compared with: make it with --probe, or say probe: off';
   }
-  const unknown = manifest.tensors.find(({ sha256 }) => sha256 === undefined);
+  const unknown = exchangedTensors(manifest).find(({ sha256 }) => sha256 === undefined);
   return (
     unknown &&
     `it has no SHA-256 of ${unknown.name}, so that nobody can tell which weights its probes were run with`
   );
 }
 
+/** The tensors of a manifest that a job exchanges: all but what PyTorch counts for its batch norms. */
+export function exchangedTensors({ tensors }: WeightsManifest): WeightsManifest['tensors'] {
+  return tensors.filter((tensor) => !isBatchCount(tensor));
+}
+
 /** The tensors of a manifest, as jobs exchange them; the refusal names one that is not float32. */
-export function float32Tensors({ schema, tensors }: WeightsManifest): Result<Manifest, string> {
+export function float32Tensors(manifest: WeightsManifest): Result<Manifest, string> {
+  const tensors = exchangedTensors(manifest);
   const other = tensors.find(({ dtype }) => dtype !== 'float32');
   if (other) {
     return refused(
-      `tensor ${other.name} is ${other.dtype}, and jobs exchange float32: make it from a file of float32, without what is counted`,
+      `tensor ${other.name} is ${other.dtype}, and jobs exchange float32: make it from a file of float32 (consilium weights convert --float32)`,
     );
   }
   return ok({
-    schemaVersion: schema.version,
+    schemaVersion: manifest.schema.version,
     tensors: tensors.map(({ name, shape }) => ({ name, shape, dtype: 'float32' })),
   });
 }

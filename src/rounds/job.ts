@@ -200,7 +200,14 @@ export const jobSchema = z
       .describe('Evaluate at the sites after every so many rounds; 0 is never.'),
     initialWeights: z
       .union([
-        z.strictObject({ file: z.string().min(1).describe('A safetensors file beside the operator.') }),
+        z.strictObject({
+          file: z
+            .string()
+            .min(1)
+            .describe(
+              'A file beside the operator, in PyTorch’s layout: safetensors, a PyTorch state_dict or npz.',
+            ),
+        }),
         z
           .strictObject({ job: label, version: z.int().min(0) })
           .describe('A model version of this federation to go on from.'),
