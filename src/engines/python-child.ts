@@ -17,6 +17,9 @@ export interface PythonRun {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** Modules that are packages of their own name; any other may be the user's. */
+const PACKAGES: ReadonlySet<string> = new Set(['torch', 'numpy', 'keras', 'tensorflow']);
+
 /** Variables that a Python needs to find itself and its packages; tokens of a CI job are none of them. */
 const PASSED_ON =
   /^(?:PATH|HOME|USER|LANG|TZ|TMPDIR|TEMP|TMP|SYSTEMROOT|USERPROFILE|APPDATA|VIRTUAL_ENV|CONDA_PREFIX|LD_LIBRARY_PATH|(?:LC|DYLD|PYTHON|PYENV|OMP|MKL|TF|KERAS|CUDA)_?\w*)$/i;
@@ -32,10 +35,17 @@ export async function runPython(
   const { python, engine } = run;
   const { code, stderr, late, missing } = await spawned(run);
   const told = `${engine} through ${python}`;
-  if (missing !== undefined) fail('ENGINE_MISSING', { engine: told, reason: missing });
+  if (missing !== undefined) {
+    fail('ENGINE_MISSING', {
+      engine: told,
+      reason: `${missing} (install Python 3, or name the one that has it)`,
+    });
+  }
   const module = /No module named '?(\w+)/.exec(stderr)?.[1];
   if (code !== 0 && module !== undefined) {
-    fail('ENGINE_MISSING', { engine: told, reason: `it has no module ${module}` });
+    const install = PACKAGES.has(module) ? ` (${python} -m pip install ${module})` : '';
+    const reason = `it has no module ${module}${install}`;
+    fail('ENGINE_MISSING', { engine: told, reason });
   }
   const last = stderr.trim().split('\n').at(-1) || `it ended with exit code ${code}`;
   return { code, said: late ? `it took longer than ${run.timeLimitMs / 1000} s` : last };

@@ -35,6 +35,21 @@ const recordSchema = z.strictObject({
   schemaVersion: z.string().optional(),
   norm: z.number().min(0).optional(),
   stalenessMax: z.int().min(0).optional(),
+  claim: z
+    .strictObject({
+      manifest: z.strictObject({
+        schemaVersion: z.string(),
+        tensors: z.array(
+          z.strictObject({
+            name: z.string(),
+            dtype: z.literal('float32'),
+            shape: z.array(z.int().min(1)),
+          }),
+        ),
+      }),
+      attemptsMax: z.int().min(1),
+    })
+    .optional(),
   payloadBytes: z.int().min(0),
   chunkBytes: z.int().min(1),
   heldAt: z.number(),

@@ -4,9 +4,10 @@ import { checkReceipt } from '../identity/receipts.ts';
 import { VERIFIERS } from '../identity/verifiers.ts';
 import type { Clock } from '../ports/clock.ts';
 import { parseReceiptStatement } from '../protocol/statements.ts';
-import type { Receipt, UpdateDeclaration } from '../rounds/update.ts';
+import type { HeldUpdate } from '../rounds/site.ts';
+import type { Receipt, ReceiptStatement, UpdateDeclaration } from '../rounds/update.ts';
 import type { FederationId } from '../vocabulary/ids.ts';
-import { LineFile } from './line-file.ts';
+import { LineFile, readLines } from './line-file.ts';
 import type { CoordinatorIdentity } from './link.ts';
 
 /** The file in which a site keeps the receipts of its updates. */
@@ -65,5 +66,35 @@ export class Receipts {
 
   close(): Promise<void> {
     return this.#file.close();
+  }
+}
+
+/** Those of the updates that a receipt of the state directory is for. */
+export async function receiptedAmong(
+  stateDirectory: string,
+  updates: readonly HeldUpdate[],
+): Promise<ReadonlySet<HeldUpdate>> {
+  const found = new Set<HeldUpdate>();
+  if (updates.length === 0) return found;
+  for await (const line of readLines(receiptsFile(stateDirectory))) {
+    const own = updates.filter(({ digest }) => line.includes(digest));
+    if (own.length === 0) continue;
+    const receipt = statementIn(line);
+    for (const update of own) {
+      if (receipt?.job !== update.job || receipt.round !== update.round) continue;
+      if (receipt.digest === update.digest) found.add(update);
+    }
+  }
+  return found;
+}
+
+/** What a line of the file states; undefined where it is none of this site's making. */
+function statementIn(line: string): ReceiptStatement | undefined {
+  try {
+    const { statement } = JSON.parse(line) as { statement: string };
+    const parsed = parseReceiptStatement(Buffer.from(statement));
+    return parsed.ok ? parsed.value : undefined;
+  } catch {
+    return undefined;
   }
 }

@@ -22,7 +22,7 @@ import { type MakeTrainer, openTrainers } from './open-trainers.ts';
 import { allowedDatasets } from './permissions.ts';
 import { Policy } from './policy.ts';
 import { ProgressBoard } from './progress-board.ts';
-import { Receipts } from './receipts.ts';
+import { Receipts, receiptedAmong } from './receipts.ts';
 import { SiteRuntime } from './site-runtime.ts';
 import { warnWithheld } from './warn-withheld.ts';
 
@@ -110,6 +110,7 @@ export async function startSiteNode(parts: SiteNodeParts): Promise<Participant> 
         reference,
       },
       held,
+      await receiptedAmong(config.stateDirectory, held),
     );
     const connection: Connection = new Connection({
       link,

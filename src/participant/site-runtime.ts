@@ -1,5 +1,5 @@
 import { type Problem, problem, publicText } from '../errors/problem.ts';
-import type { Clock } from '../ports/clock.ts';
+import type { Cancel, Clock } from '../ports/clock.ts';
 import type { Random } from '../ports/random.ts';
 import type { Telemetry } from '../ports/telemetry.ts';
 import {
@@ -11,6 +11,7 @@ import {
 } from '../rounds/assignment.ts';
 import {
   type HeldUpdate,
+  heldName,
   type SiteEffect,
   type SiteEvent,
   type SiteState,
@@ -20,12 +21,14 @@ import {
 } from '../rounds/site.ts';
 import type { AssignmentId, Round } from '../vocabulary/ids.ts';
 import { unreachable } from '../vocabulary/invariant.ts';
+import { claimReceipt } from './claims.ts';
 import type { Connection } from './connection.ts';
 import { insist, problemOf } from './insist.ts';
 import type { Session } from './link.ts';
 import { releasedProblem } from './permissions.ts';
 import type { Policy } from './policy.ts';
 import { SettledConstants } from './settled-constants.ts';
+import { UnknownKinds } from './unknown-kinds.ts';
 import { askFate, outgoing, sendUpdate, type UploadParts } from './upload.ts';
 import { failure, type WorkParts, work } from './work.ts';
 
@@ -42,8 +45,8 @@ export interface RuntimeParts extends UploadParts, Omit<WorkParts, 'insist' | 'c
 
 /** Assignments that a site holds at one time; a coordinator has one for each job. */
 const ASSIGNMENTS_MAX = 64;
-/** Kinds of messages beyond this version that the log names. */
-const UNKNOWN_MAX = 16;
+/** After this time, an update from before the start that no assignment has asked for is of the past. */
+const UNASKED_MS = 60_000;
 /** Inquiries that are being answered at one time, and messages that wait for their turn. */
 const WAITING_MAX = 256;
 
@@ -61,18 +64,21 @@ export class SiteRuntime {
   readonly #tasks = new Map<AssignmentId, Task>();
   readonly #running = new Set<Promise<void>>();
   readonly #constants: SettledConstants;
-  /** Kinds of messages beyond this version that were said, by field number. */
-  readonly #unknown = new Set<number>();
+  readonly #unknown: UnknownKinds;
   #state: SiteState;
   #events: Promise<void> = Promise.resolve();
   #workTurn: Promise<void> = Promise.resolve();
-  #stopped = false;
+  readonly #stopping = new AbortController();
+  /** Cancels the question after updates that nobody asks for; set from the first connection on. */
+  #settling: Cancel | undefined;
   /** Events that wait for their turn, and inquiries that wait for their answer. */
   #waiting = 0;
 
-  constructor(parts: RuntimeParts, held: readonly HeldUpdate[]) {
+  /** `receipted` are those of the held updates whose receipts are kept. */
+  constructor(parts: RuntimeParts, held: readonly HeldUpdate[], receipted: ReadonlySet<HeldUpdate>) {
     this.#parts = parts;
-    this.#state = siteState(held);
+    this.#state = siteState(held, (update) => receipted.has(update));
+    this.#unknown = new UnknownKinds(parts.telemetry);
     this.#constants = new SettledConstants((query) => void parts.connection().say(query));
   }
 
@@ -80,6 +86,7 @@ export class SiteRuntime {
   connected(): void {
     void this.#post({ kind: 'connected' });
     this.#constants.connected();
+    this.#settling ??= this.#parts.clock.after(UNASKED_MS, () => void this.#post({ kind: 'caught-up' }));
   }
 
   /** Takes what the coordinator says. Never throws; answers go out through the connection. */
@@ -150,7 +157,7 @@ export class SiteRuntime {
         return;
       }
       case 'unknown':
-        this.#noteUnknown(message.field);
+        this.#unknown.note(message.field);
         return;
       case 'exclusion':
         telemetry.log('warn', 'the job goes on without this site', {
@@ -185,7 +192,8 @@ export class SiteRuntime {
 
   /** Ends all work and uploads, and resolves when nothing runs any more. What is held stays held. */
   async stop(): Promise<void> {
-    this.#stopped = true;
+    this.#stopping.abort(STOPPED);
+    this.#settling?.();
     for (;;) {
       for (const { controller } of this.#tasks.values()) controller.abort(STOPPED);
       const running = [...this.#running];
@@ -235,6 +243,11 @@ export class SiteRuntime {
           telemetry.log('warn', 'an update could not be removed', { job: effect.update.job, error });
         });
         return true;
+      case 'claim':
+        // The next training asks for itself what became of an update that is over.
+        if (this.#state.claimed.has(heldName(effect.update))) await this.#release(effect.update);
+        if (!this.#stopping.signal.aborted) this.#track(this.#claim(effect.update));
+        return true;
       case 'answer':
         await connection().say(effect);
         return true;
@@ -258,14 +271,18 @@ export class SiteRuntime {
   }
 
   async #letGo(update: HeldUpdate): Promise<void> {
+    await this.#release(update);
+    await this.#parts.updates.discard(update);
+  }
+
+  async #release(update: HeldUpdate): Promise<void> {
     const { updates, feedback } = this.#parts;
     const cut = updates.cut(update);
     if (cut) await feedback.released(update, cut);
-    await updates.discard(update);
   }
 
   #start(assignment: Assignment, run: (signal: AbortSignal) => Promise<void>): void {
-    if (this.#stopped) return;
+    if (this.#stopping.signal.aborted) return;
     const controller = new AbortController();
     const done = run(controller.signal).finally(() => {
       if (this.#tasks.get(assignment.id)?.controller === controller) {
@@ -279,21 +296,10 @@ export class SiteRuntime {
 
   /** Answers beside the events, which the answer does not depend on. */
   #answer(make: () => Promise<SiteMessage>): void {
-    if (this.#stopped) return;
+    if (this.#stopping.signal.aborted) return;
     this.#waiting++;
     const answered = make().then((message) => this.#parts.connection().say(message));
     this.#track(answered.finally(() => this.#waiting--));
-  }
-
-  /** A later coordinator may say what this version does not know, and goes by its silence. */
-  #noteUnknown(field: number): void {
-    const { telemetry } = this.#parts;
-    telemetry.count('consilium_messages_unknown_total');
-    if (this.#unknown.has(field) || this.#unknown.size >= UNKNOWN_MAX) return;
-    this.#unknown.add(field);
-    telemetry.log('warn', 'the coordinator says what this version does not know; upgrade this site', {
-      field,
-    });
   }
 
   #track(done: Promise<void>): void {
@@ -374,6 +380,12 @@ export class SiteRuntime {
       telemetry.log('info', 'the update is in', { ...about, bytes: out.declaration.payloadBytes });
     }
     await this.#post(event);
+  }
+
+  async #claim(update: HeldUpdate): Promise<void> {
+    const { job, round } = update;
+    const fate = await claimReceipt(this.#parts, this.#insist({ job, round }), update, this.#stopping.signal);
+    if (fate) await this.#post({ kind: 'answered', update, fate });
   }
 
   /** A damaged copy of the site's own is a failure of its work; everything else is the coordinator's refusal. */

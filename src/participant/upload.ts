@@ -1,11 +1,12 @@
 import { ConsiliumError, fail } from '../errors/problem.ts';
 import type { Assignment } from '../rounds/assignment.ts';
 import { exchangedManifest } from '../rounds/job.ts';
-import type { HeldUpdate } from '../rounds/site.ts';
+import type { Fate, HeldUpdate } from '../rounds/site.ts';
 import type { UpdateDeclaration } from '../rounds/update.ts';
 import { payloadEncodingOf } from '../rounds/update-encoding.ts';
-import type { SiteId } from '../vocabulary/ids.ts';
+import type { Attempt, SiteId } from '../vocabulary/ids.ts';
 import { invariant } from '../vocabulary/invariant.ts';
+import type { Manifest } from '../weights/manifest.ts';
 import type { ControlVariates } from './control-variates.ts';
 import type { ErrorFeedback, OpenUpdate } from './error-feedback.ts';
 import type { HeldUpdates } from './held-updates.ts';
@@ -39,14 +40,31 @@ export function outgoing(
   assignment: Assignment,
   update: HeldUpdate,
 ): Outgoing {
+  const { attempt, spec } = assignment;
+  const declaration = declarationOf({ site, updates }, update, attempt, exchangedManifest(spec));
+  return { assignment, update, declaration };
+}
+
+/** What a site says of an update that it holds, to ask for its receipt. */
+export function claimOf(parts: Pick<UploadParts, 'site' | 'updates'>, update: HeldUpdate): UpdateDeclaration {
+  invariant(update.claim, 'only what can be declared is claimed');
+  return declarationOf(parts, update, update.claim.attemptsMax, update.claim.manifest);
+}
+
+function declarationOf(
+  { site, updates }: Pick<UploadParts, 'site' | 'updates'>,
+  update: HeldUpdate,
+  attempt: Attempt,
+  manifest: Manifest,
+): UpdateDeclaration {
   const cut = updates.cut(update);
-  invariant(cut, 'an update is held before it is sent');
-  const declaration: UpdateDeclaration = {
-    key: { job: assignment.job, round: assignment.round, attempt: assignment.attempt, site },
+  invariant(cut, 'an update is held as long as it is declared');
+  return {
+    key: { job: update.job, round: update.round, attempt, site },
     baseVersion: update.baseVersion,
     baseDigest: update.baseDigest,
     sampleCount: update.sampleCount,
-    manifest: exchangedManifest(assignment.spec),
+    manifest,
     ...(update.encoding && { encoding: update.encoding }),
     ...cut,
     digest: update.digest,
@@ -55,7 +73,6 @@ export function outgoing(
     ...(update.schemaVersion !== undefined && { schemaVersion: update.schemaVersion }),
     norm: update.norm,
   };
-  return { assignment, update, declaration };
 }
 
 /**
@@ -128,16 +145,21 @@ export async function sendUpdate(
 /** What a coordinator says to a declaration of an earlier round, unless it holds the very update. */
 const NOT_HELD = /^(?:UPDATE_|OUTSIDE_COHORT$|ROUND_UNKNOWN$|JOB_ENDED$)/;
 
+/** Whether an update is in that the site has let go of; see `fateOf`. */
+export async function isIn(...asked: Parameters<typeof fateOf>): Promise<boolean> {
+  return (await fateOf(...asked)) === 'in';
+}
+
 /**
- * Declares an update once more that the site has let go of: whoever holds it answers with its receipt, which is kept, anyone
- * else with a problem. Gives whether it is in. Rejects with what may pass.
+ * Declares an update once more without sending it: whoever holds it answers with its receipt, which is kept, anyone
+ * else with a problem. Rejects with what may pass.
  */
-export async function isIn(
+export async function fateOf(
   { address, ledger, receipts }: Pick<UploadParts, 'address' | 'ledger' | 'receipts'>,
   declaration: UpdateDeclaration,
   session: Session,
   signal: AbortSignal,
-): Promise<boolean> {
+): Promise<Fate> {
   const { manifest: _, ...content } = declaration;
   const { job, round } = declaration.key;
   const about = { to: address, coordinator: session.coordinator.keyId, job, round };
@@ -147,11 +169,12 @@ export async function isIn(
     fail('UPDATE_LATE', { round });
   }
   const receipt = await session.upload(declaration, nothing, signal).catch((error: unknown) => {
-    if (error instanceof ConsiliumError && NOT_HELD.test(error.problem.code)) return undefined;
-    throw error;
+    if (!(error instanceof ConsiliumError) || !NOT_HELD.test(error.problem.code)) throw error;
+    return error.problem.code === 'JOB_ENDED' ? 'over' : 'out';
   });
-  if (receipt) await receipts.keep(receipt, declaration, session.coordinator);
-  return receipt !== undefined;
+  if (typeof receipt === 'string') return receipt;
+  await receipts.keep(receipt, declaration, session.coordinator);
+  return 'in';
 }
 
 /** Finds out whether an encoded update was accepted of which that is not known, and with it what it left behind. */

@@ -145,6 +145,7 @@ async function train(
     round,
     baseVersion,
     baseDigest,
+    claim: { manifest: exchangedManifest(spec), attemptsMax: spec.attemptsMax },
     sampleCount,
     metrics: releasedMetrics(metrics, config),
     backend,

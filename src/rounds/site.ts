@@ -2,8 +2,9 @@ import type { PayloadEncoding } from '../aggregation/encodings/payload-encoding.
 import type { Problem } from '../errors/problem.ts';
 import type { Digest } from '../vocabulary/digest.ts';
 import type { AssignmentId, Attempt, JobId, ModelVersion, Round } from '../vocabulary/ids.ts';
+import type { Manifest } from '../weights/manifest.ts';
 import type { Assignment, ReportResult } from './assignment.ts';
-import { without } from './without.ts';
+import { without, withoutMember } from './without.ts';
 
 /**
  * What a participant does about an assignment, as a value. The participant's runtime and the simulation both drive
@@ -19,6 +20,10 @@ export interface SiteState {
   readonly sending: ReadonlySet<AssignmentId>;
   /** Trained updates, by `job/round`. */
   readonly held: ReadonlyMap<string, HeldUpdate>;
+  /** Held updates whose receipts are kept, by `job/round`. */
+  readonly receipted: ReadonlySet<string>;
+  /** Updates that are of no more use but to ask for their receipts, which the site lacks, by `job/round`. */
+  readonly claimed: ReadonlyMap<string, HeldUpdate>;
   /** Reports that the coordinator has not taken yet. */
   readonly unsent: ReadonlyMap<AssignmentId, ReportResult>;
 }
@@ -44,6 +49,15 @@ export interface HeldUpdate {
    * where the version of its own round ends it.
    */
   readonly stalenessMax?: number | undefined;
+  /** What it is declared with once its assignment is over; undefined in what an earlier release held. */
+  readonly claim?: Claim | undefined;
+}
+
+/** What a site has to know of an update, beside what is held anyway, to ask for its receipt. */
+export interface Claim {
+  readonly manifest: Manifest;
+  /** Attempts at a round that its job allows: a receipt of any of them will do. */
+  readonly attemptsMax: Attempt;
 }
 
 /** The name under which the bytes of a held update are kept. */
@@ -72,14 +86,23 @@ export type SiteEvent =
       readonly version: ModelVersion;
       readonly counted: readonly Round[];
     }
+  /** The answer to a claim: `in` with its receipt, which is kept; `out`; or `over`, since its job ended without it. */
+  | { readonly kind: 'answered'; readonly update: HeldUpdate; readonly fate: Fate }
   /** The long-lived stream is up again. */
-  | { readonly kind: 'connected' };
+  | { readonly kind: 'connected' }
+  /** The process has been connected for a while: what nobody has asked for by now may be of the past. */
+  | { readonly kind: 'caught-up' };
+
+/** What became of an update, as the coordinator says when it is asked. */
+export type Fate = 'in' | 'out' | 'over';
 
 /** What a step asks of the participant's runtime. */
 export type SiteEffect =
   /** Make the held update durable; everything after it waits for that. */
   | { readonly kind: 'persist'; readonly update: HeldUpdate }
   | { readonly kind: 'discard'; readonly update: HeldUpdate }
+  /** Ask for the receipt of an update by declaring it once more, with nothing to send. */
+  | { readonly kind: 'claim'; readonly update: HeldUpdate }
   | { readonly kind: 'answer'; readonly assignment: AssignmentId; readonly problem: Problem | undefined }
   | { readonly kind: 'report'; readonly assignment: AssignmentId; readonly result: ReportResult }
   /** Start the task. */
@@ -94,9 +117,14 @@ export type SiteEffect =
       readonly attempt: Attempt;
     };
 
-/** A site that holds these updates, as found in its store after a start. */
-export function siteState(held: readonly HeldUpdate[]): SiteState {
+/** A site that holds these updates, and the receipts of some, as found in its store after a start. */
+export function siteState(
+  held: readonly HeldUpdate[],
+  receipted: (update: HeldUpdate) => boolean = () => false,
+): SiteState {
   return {
+    receipted: new Set(held.filter(receipted).map(heldName)),
+    claimed: new Map(),
     active: new Map(),
     sending: new Set(),
     held: new Map(held.map((update) => [heldName(update), update])),
@@ -151,16 +179,30 @@ export function siteStep(
     }
     case 'report-taken':
       return { state: { ...state, unsent: without(state.unsent, event.assignment) }, effects: [] };
-    case 'receipted':
-      return { state: ended(state, event.assignment), effects: [] };
-    case 'refused':
+    case 'receipted': {
+      const name = nameIn(event.assignment);
+      const rest = ended(state, event.assignment);
+      if (state.claimed.has(name)) return dropClaim(rest, name);
+      return state.held.has(name)
+        ? { state: { ...rest, receipted: new Set([...state.receipted, name]) }, effects: [] }
+        : { state: rest, effects: [] };
+    }
+    case 'answered':
+      return answered(state, event.update, event.fate);
+    case 'refused': {
+      const name = nameIn(event.assignment);
+      if (state.claimed.has(name)) return dropClaim(ended(state, event.assignment), name);
       return refused(state, event.assignment, event.problem);
+    }
     case 'withdrawn': {
       // What an asynchronous job withdraws it does not ask for again.
       const over = [...state.held.values()].filter(
         (own) => own.stalenessMax !== undefined && event.assignment.startsWith(`${heldName(own)}/`),
       );
       const effects: SiteEffect[] = discards(over);
+      // What was being sent is asked after instead.
+      const claimed = state.sending.has(event.assignment) && state.claimed.get(nameIn(event.assignment));
+      if (claimed) effects.unshift({ kind: 'claim', update: claimed });
       if (state.active.has(event.assignment))
         effects.unshift({ kind: 'cancel', assignment: event.assignment });
       return {
@@ -173,8 +215,15 @@ export function siteStep(
       };
     }
     case 'committed': {
-      const { held, over } = settle(state.held, (own) => settledBy(own, event));
-      return { state: { ...state, held }, effects: discards(over) };
+      const over = [...state.held.values()].filter((own) => settledBy(own, event));
+      return settle(state, over, (own) => mayBeIn(own, event));
+    }
+    case 'caught-up': {
+      const worked = new Set([...state.active.values()].map(heldName));
+      const forgotten = [...state.held].filter(
+        ([name, own]) => own.claim && !worked.has(name) && !state.receipted.has(name),
+      );
+      return { state, effects: forgotten.map(([, update]) => ({ kind: 'claim', update })) };
     }
     case 'connected':
       return {
@@ -200,18 +249,20 @@ function assigned(state: SiteState, assignment: Assignment, objection: Problem |
   const useless = overtaken.filter((own) => !state.sending.has(own.id) || replaces(own));
   // A site that was away when a version was committed learns of it from what it is to start from.
   const { job, task, baseVersion } = assignment;
-  const { held, over } = settle(state.held, (own) =>
+  const over = [...state.held.values()].filter((own) =>
     task === 'train'
       ? own.job === job && own.round <= baseVersion
       : settledBy(own, { job, version: baseVersion, counted: [] }),
   );
+  const settled = settle(state, over, () => true);
+  const { held } = settled.state;
   const effects: SiteEffect[] = [
-    ...discards(over),
+    ...settled.effects,
     ...useless.map((own): SiteEffect => ({ kind: 'cancel', assignment: own.id })),
     answer,
   ];
   const own = held.get(heldName(assignment));
-  const next = { ...state, active: set(active, assignment.id, assignment), held };
+  const next = { ...settled.state, active: set(active, assignment.id, assignment) };
   if (assignment.task === 'train' && own?.baseDigest === assignment.baseDigest) {
     effects.push({ kind: 'upload', assignment, update: own, attempt: assignment.attempt });
     return { state: { ...next, sending: new Set([...sending, assignment.id]) }, effects };
@@ -239,10 +290,55 @@ export function settledBy(
   return round + stalenessMax <= committed.version || committed.counted.includes(round);
 }
 
-/** Parts the held updates into those that are over, and the others. */
-function settle(held: ReadonlyMap<string, HeldUpdate>, isOver: (own: HeldUpdate) => boolean) {
-  const over = [...held.values()].filter(isOver);
-  return { held: over.reduce((rest, own) => without(rest, heldName(own)), held), over };
+/** Whether an update that a version settles may be in it, or in one before it. */
+function mayBeIn(
+  { round, stalenessMax }: HeldUpdate,
+  { version, counted }: Extract<SiteEvent, { kind: 'committed' }>,
+): boolean {
+  return counted.includes(round) || stalenessMax !== undefined || round < version;
+}
+
+/** Lets go of updates that are over; of those that may be in and have no receipt, once that has been asked for. */
+function settle(
+  state: SiteState,
+  over: readonly HeldUpdate[],
+  isPossible: (own: HeldUpdate) => boolean,
+): { readonly state: SiteState; readonly effects: SiteEffect[] } {
+  const sent = new Set([...state.sending].map(nameIn));
+  let { held, claimed, receipted } = state;
+  const effects: SiteEffect[] = [];
+  for (const update of over) {
+    const name = heldName(update);
+    const lacks = update.claim !== undefined && !receipted.has(name) && isPossible(update);
+    if (lacks) claimed = set(claimed, name, update);
+    // What is being sent gets its receipt that way.
+    if (!lacks) effects.push({ kind: 'discard', update });
+    else if (!sent.has(name)) effects.push({ kind: 'claim', update });
+    held = without(held, name);
+    receipted = withoutMember(receipted, name);
+  }
+  return { state: { ...state, held, claimed, receipted }, effects };
+}
+
+/** A claim has its answer, or was refused: nothing keeps the update any more. */
+function dropClaim(state: SiteState, name: string) {
+  const update = state.claimed.get(name);
+  const effects = discards(update ? [update] : []);
+  return { state: { ...state, claimed: without(state.claimed, name) }, effects };
+}
+
+function answered(state: SiteState, update: HeldUpdate, fate: Fate) {
+  const name = heldName(update);
+  if (state.claimed.get(name)?.digest === update.digest) return dropClaim(state, name);
+  if (state.held.get(name)?.digest !== update.digest || fate === 'out') return { state, effects: [] };
+  if (fate === 'over')
+    return { state: { ...state, held: without(state.held, name) }, effects: discards([update]) };
+  return { state: { ...state, receipted: new Set([...state.receipted, name]) }, effects: [] };
+}
+
+/** The name of the update that an assignment asks for. */
+function nameIn(id: AssignmentId): string {
+  return id.split('/', 2).join('/');
 }
 
 function discards(over: readonly HeldUpdate[]): SiteEffect[] {

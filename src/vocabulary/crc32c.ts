@@ -1,4 +1,7 @@
-import { crc32c as castagnoli } from '@node-rs/crc32';
+import { NATIVE_CHECKSUMS } from './native-checksums.ts';
+import { type Checksum, reflectedCrc } from './reflected-crc.ts';
+
+const castagnoli: Checksum = NATIVE_CHECKSUMS?.crc32c ?? reflectedCrc(0x82f63b78);
 
 /**
  * CRC-32C (Castagnoli; RFC 3720 appendix B.4) of `bytes` as an unsigned 32-bit number. With `before`, the checksum

@@ -7,6 +7,7 @@ import { ledgerFile, readLedger } from '../../src/participant/ledger.ts';
 import type { Session } from '../../src/participant/link.ts';
 import { receiptsFile } from '../../src/participant/receipts.ts';
 import { manifestOf } from '../../src/rounds/job.ts';
+import type { UpdateDeclaration } from '../../src/rounds/update.ts';
 import { openDiskStore } from '../../src/storage/disk/disk-store.ts';
 import type { JobId } from '../../src/vocabulary/ids.ts';
 import { payloadBytes } from '../../src/weights/manifest.ts';
@@ -423,6 +424,74 @@ describe('a session that stands', () => {
     await expect.poll(() => pauses().length).toBeGreaterThan(3);
     expect(pauses().slice(0, 3)).toEqual([125, 250, 500]);
     expect(pauses().at(-1)).toBe(125);
+  });
+});
+
+describe('a site that died between the acceptance of its update and the receipt', () => {
+  const receipts = () =>
+    readFileSync(receiptsFile(site.stateDirectory), 'utf8')
+      .split('\n')
+      .filter((line) => line !== '');
+  const presences = () => coordinator.said.filter(({ kind }) => kind === 'presence').length;
+  const claims = () => site.telemetry.counts.get('consilium_receipts_claimed_total') ?? 0;
+
+  /** Trains round 1; the coordinator takes the update, and the site is gone before it hears so. */
+  async function dieUnreceipted(): Promise<UpdateDeclaration> {
+    const participant = await site.start();
+    await coordinator.heard('presence');
+    let stopped: Promise<void> | undefined;
+    coordinator.meanwhile = async (moment) => {
+      if (moment !== 'taken') return;
+      stopped = participant.stop();
+      coordinator.crash();
+    };
+    await coordinator.assign('train');
+    const { declaration } = await update();
+    await coordinator.until(() => stopped, 'the end of the site');
+    await stopped;
+    coordinator.meanwhile = async () => {};
+    expect(receipts()).toEqual([]);
+    return declaration;
+  }
+
+  it('has the receipt when it comes back after the round, asks for it once, and lets go of the update', async () => {
+    const declaration = await dieUnreceipted();
+    const sent = coordinator.chunksSeen.length;
+    const second = await site.start();
+    await coordinator.until(() => presences() === 2, 'presence');
+    const { site: own } = declaration.key;
+    const version = { job: 'heart' as JobId, version: 1, digest: declaration.digest, contributors: [own] };
+    const counted = [{ site: own, round: 1, attempt: 1, digest: declaration.digest }];
+    coordinator.say({ kind: 'version-committed', ...version, receipts: counted });
+    coordinator.say({ kind: 'version-committed', ...version, receipts: counted });
+    await expect.poll(claims).toBe(1);
+    await second.stop();
+    expect(receipts()).toHaveLength(1);
+    expect(receipts()[0]).toContain(declaration.digest);
+    expect(coordinator.declarations).toHaveLength(2);
+    expect(coordinator.chunksSeen.length).toBe(sent);
+    expect(await readdir(path.join(site.stateDirectory, 'blobs'))).toEqual([]);
+  });
+
+  it('asks after a while where its job is heard of no more, and not again once it has the receipt', async () => {
+    await dieUnreceipted();
+    const clock = {
+      now: () => Date.now(),
+      after: (delayMs: number, due: () => void) => {
+        const timer = setTimeout(due, delayMs === 60_000 ? 0 : delayMs);
+        return () => clearTimeout(timer);
+      },
+    };
+    const second = await site.start({ clock });
+    await expect.poll(claims).toBe(1);
+    await second.stop();
+    expect(receipts()).toHaveLength(1);
+    const third = await site.start({ clock });
+    await coordinator.until(() => presences() === 3, 'presence');
+    await coordinator.assign('statistics', { round: 0 });
+    await coordinator.heard('report', ({ result }) => result.kind === 'statistics');
+    await third.stop();
+    expect(claims()).toBe(1);
   });
 });
 

@@ -328,3 +328,87 @@ describe('whatever happens to a site', () => {
     );
   });
 });
+
+describe('a site that lacks the receipt of an update whose round is over', () => {
+  const claim = { manifest: { schemaVersion: '1.0.0', tensors: [] }, attemptsMax: 5 };
+  const own = { ...update(1), claim };
+  const committed = (version: number, ...counted: number[]): SiteEvent => ({
+    ...{ kind: 'committed', job: job('heart'), version, counted },
+  });
+  const claimed: SiteEffect = { kind: 'claim', update: own };
+  const discarded: SiteEffect = { kind: 'discard', update: own };
+
+  it('asks for it before it lets go of the update, once, whatever else comes', () => {
+    const { state, effects } = run(
+      siteState([own]),
+      committed(1, 1),
+      committed(2),
+      assigned(assignment('train', 3)),
+    );
+    expect(effects.filter(({ kind }) => kind === 'claim')).toEqual([claimed]);
+    expect(kinds(effects)).not.toContain('discard');
+    const after = run(state, { kind: 'answered', update: own, fate: 'in' });
+    expect(after.effects).toEqual([discarded]);
+    expect(run(after.state, { kind: 'answered', update: own, fate: 'in' }).effects).toEqual([]);
+  });
+
+  it.each<[string, SiteEvent]>([
+    ['a later version', committed(2)],
+    ['an assignment of a later round', assigned(assignment('train', 2))],
+  ])('asks where %s is all that it hears', (_, event) => {
+    expect(run(siteState([own]), event).effects).toContainEqual(claimed);
+  });
+
+  it.each<[string, SiteEvent]>([
+    ['the version of its round stands without it', committed(1)],
+    ['its job ended without it', { kind: 'answered', update: own, fate: 'over' }],
+  ])('asks nothing more where %s', (_, event) => {
+    expect(run(siteState([own]), event).effects).toEqual([discarded]);
+  });
+
+  it('asks nothing where it has the receipt, and of an earlier release has too little to ask with', () => {
+    const trained = assignment('train');
+    const sent = run(siteState([]), assigned(trained), {
+      kind: 'trained',
+      assignment: trained.id,
+      update: own,
+    });
+    const receipted = run(sent.state, { kind: 'receipted', assignment: trained.id });
+    expect(run(receipted.state, committed(1, 1)).effects).toEqual([discarded]);
+    expect(
+      run(
+        siteState([own], () => true),
+        committed(1, 1),
+      ).effects,
+    ).toEqual([discarded]);
+    const older = update(1);
+    expect(run(siteState([older]), committed(1, 1)).effects).toEqual([{ kind: 'discard', update: older }]);
+  });
+
+  it('waits for the receipt of what is being sent, and asks where that is taken back', () => {
+    const trained = assignment('train');
+    const sent = run(siteState([]), assigned(trained), {
+      kind: 'trained',
+      assignment: trained.id,
+      update: own,
+    });
+    const over = run(sent.state, committed(1, 1));
+    expect(over.effects).toEqual([]);
+    expect(run(over.state, { kind: 'receipted', assignment: trained.id }).effects).toEqual([discarded]);
+    expect(run(over.state, { kind: 'withdrawn', assignment: trained.id }).effects).toEqual([
+      { kind: 'cancel', assignment: trained.id },
+      claimed,
+    ]);
+  });
+
+  it('asks after what nobody has asked it for since it started, and keeps that while it may still count', () => {
+    const { state, effects } = run(siteState([own]), { kind: 'caught-up' });
+    expect(effects).toEqual([claimed]);
+    expect(run(state, { kind: 'answered', update: own, fate: 'out' }).state.held.size).toBe(1);
+    const known = run(state, { kind: 'answered', update: own, fate: 'in' });
+    expect(run(known.state, committed(1, 1)).effects).toEqual([discarded]);
+    expect(
+      run(siteState([own]), assigned(assignment('train')), { kind: 'caught-up' }).effects,
+    ).not.toContainEqual(claimed);
+  });
+});

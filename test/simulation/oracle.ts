@@ -136,6 +136,11 @@ export class Oracle implements Witness {
       const itself = counted.get(`${site}/${round}`) === digest;
       this.expect(!itself, `the update of ${site} in round ${round} was refused as conflicting with itself`);
     }
+    for (const [name, digest] of counted) {
+      const [site = ''] = name.split('/');
+      const held = this.receipts.get(name)?.digest === digest || excused.has(site as SiteId);
+      this.expect(held, `the update of ${name} counts, and its site never got a receipt`);
+    }
     for (const { site, round } of this.receipts.values()) {
       const counts = counted.has(`${site}/${round}`);
       // What a job that ended early took into a buffer that was never folded.

@@ -17,8 +17,9 @@ import { PayloadHasher } from '../../src/sm/payload-digest.ts';
 import { sm3 } from '../../src/sm/sm3.ts';
 import type { Attendance } from '../../src/transport/desk.ts';
 import type { AssignmentId, SiteId } from '../../src/vocabulary/ids.ts';
-import type { Result } from '../../src/vocabulary/result.ts';
+import { type Result, refused } from '../../src/vocabulary/result.ts';
 import { bytesOf } from '../../src/weights/float32-bytes.ts';
+import type { Manifest } from '../../src/weights/manifest.ts';
 import type { Link } from './network.ts';
 import { HEARTBEAT_MS, type SimulatedCoordinator } from './simulated-coordinator.ts';
 import type { VirtualClock } from './virtual-clock.ts';
@@ -38,6 +39,9 @@ function presenceOf(minor: number): Presence {
     encodings: [],
   };
 }
+
+/** When a site that came back asks after updates that nobody has asked it for, in virtual ms. */
+const UNASKED_MS = 1000;
 
 /** What the oracle is told. */
 export interface Witness {
@@ -60,6 +64,8 @@ export class SimulatedSite {
   /** What outlives the process: held updates and their bytes. */
   private readonly disk = new Map<string, { update: HeldUpdate; bytes: Uint8Array }>();
   private state: SiteState = siteState([]);
+  /** Receipts that it has kept, which outlive the process too: digests by `job/round`. */
+  private readonly kept = new Map<string, string>();
   private life = 1;
   private attendance: Attendance | undefined;
   private queue: Promise<unknown> = Promise.resolve();
@@ -107,9 +113,11 @@ export class SimulatedSite {
     this.hangUp();
     this.clock.after(downMs, () => {
       if (this.life !== life) return;
-      this.state = siteState([...this.disk.values()].map(({ update }) => update));
+      const held = [...this.disk.values()].map(({ update }) => update);
+      this.state = siteState(held, (update) => this.kept.get(heldName(update)) === update.digest);
       this.dial();
       this.beat();
+      this.clock.after(UNASKED_MS, () => this.life === life && this.react({ kind: 'caught-up' }));
     });
   }
 
@@ -245,6 +253,9 @@ export class SimulatedSite {
       case 'discard':
         this.write(() => this.disk.delete(heldName(effect.update)));
         break;
+      case 'claim':
+        void this.claim(effect.update);
+        break;
       case 'answer':
         this.say({ kind: 'answer', assignment: effect.assignment, problem: effect.problem });
         break;
@@ -318,7 +329,10 @@ export class SimulatedSite {
   private heldOf({ job, round, baseVersion, baseDigest, spec }: Assignment): HeldUpdate {
     const schemaVersion = earlierVersion(spec, presenceOf(this.minor).trainers);
     const sampleCount = spec.weightSchema ? 1 + this.place : 1;
-    const held = { job, round, baseVersion, baseDigest, sampleCount, metrics: {}, backend: 'simulated' };
+    const held = {
+      ...{ job, round, baseVersion, baseDigest, sampleCount, metrics: {}, backend: 'simulated' },
+      claim: { manifest: manifestOf(spec), attemptsMax: spec.attemptsMax },
+    };
     const stalenessMax = bufferingOf(spec.strategy)?.stalenessMax;
     return { ...held, schemaVersion, stalenessMax, digest: digestOf(this.oneHot({ round, schemaVersion })) };
   }
@@ -347,23 +361,13 @@ export class SimulatedSite {
     const work = ++this.works;
     this.running.set(assignment.id, work);
     const bytes = this.oneHot(update);
-    const declaration: UpdateDeclaration = {
-      key: { job: assignment.job, round: assignment.round, attempt: assignment.attempt, site: this.id },
-      baseVersion: update.baseVersion,
-      baseDigest: update.baseDigest,
-      sampleCount: update.sampleCount,
-      ...(update.schemaVersion !== undefined && { schemaVersion: update.schemaVersion }),
-      manifest: manifestOf(assignment.spec),
-      payloadBytes: bytes.byteLength,
-      chunkBytes: CHUNK_BYTES,
-      digest: update.digest,
-      metrics: {},
-      backend: 'simulated',
-    };
+    const declaration = this.declarationOf(update, bytes, assignment.attempt, manifestOf(assignment.spec));
     this.sent.push({ declaration, bytes });
-    while (this.life === life && this.state.active.has(assignment.id)) {
-      const answer = await this.send(declaration, bytes);
-      if (this.life !== life || !this.state.active.has(assignment.id)) return;
+    // A newer assignment of another round leaves it going: its receipt may have been lost on the way.
+    const current = () => this.life === life && this.running.get(assignment.id) === work;
+    while (current()) {
+      const answer = await this.call(declaration, bytes);
+      if (!current()) return;
       if (answer?.ok) {
         this.react({ kind: 'receipted', assignment: assignment.id });
       } else if (answer && !RETRYABLE.has(answer.refusal.code)) {
@@ -376,10 +380,69 @@ export class SimulatedSite {
     }
   }
 
+  /** Asks for a receipt by declaring the update once more, and sends nothing. */
+  private async claim(update: HeldUpdate): Promise<void> {
+    const { life } = this;
+    const { claim } = update;
+    if (!claim) return;
+    const bytes = this.oneHot(update);
+    const declaration = this.declarationOf(update, bytes, claim.attemptsMax, claim.manifest);
+    while (this.life === life) {
+      const answer = await this.call(declaration, bytes, true);
+      if (this.life !== life) return;
+      if (answer?.ok || (answer && !RETRYABLE.has(answer.refusal.code))) {
+        const out = !answer.ok && answer.refusal.code === 'JOB_ENDED' ? 'over' : 'out';
+        this.react({ kind: 'answered', update, fate: answer.ok ? 'in' : out });
+        return;
+      }
+      await new Promise<void>((resolve) => {
+        this.clock.after(30 + this.link.delay(), resolve);
+      });
+    }
+  }
+
+  private declarationOf(
+    update: HeldUpdate,
+    bytes: Uint8Array,
+    attempt: number,
+    manifest: Manifest,
+  ): UpdateDeclaration {
+    const { job, round, baseVersion, baseDigest, sampleCount, digest, schemaVersion } = update;
+    return {
+      key: { job, round, attempt, site: this.id },
+      ...{ baseVersion, baseDigest, sampleCount, manifest, digest },
+      ...(schemaVersion !== undefined && { schemaVersion }),
+      payloadBytes: bytes.byteLength,
+      chunkBytes: CHUNK_BYTES,
+      metrics: {},
+      backend: 'simulated',
+    };
+  }
+
+  /** One try at an upload, which ends with the process at its other end: what that was at does not go on. */
+  private async call(...asked: Parameters<SimulatedSite['send']>): ReturnType<SimulatedSite['send']> {
+    const process = this.coordinator.current;
+    let over = false;
+    const gone = new Promise<undefined>((resolve) => {
+      const look = () => {
+        if (over) return;
+        if (this.coordinator.current === process) this.clock.after(HEARTBEAT_MS, look);
+        else resolve(undefined);
+      };
+      look();
+    });
+    try {
+      return await Promise.race([this.send(...asked), gone]);
+    } finally {
+      over = true;
+    }
+  }
+
   /** One try at an upload; undefined when the connection, or the process at its end, broke. */
   private async send(
     declaration: UpdateDeclaration,
     bytes: Uint8Array,
+    onlyAsks = false,
   ): Promise<Result<Receipt, Problem> | undefined> {
     const connection = this.link.connection;
     const process = this.coordinator.current;
@@ -393,6 +456,7 @@ export class SimulatedSite {
         return this.told({ declaration, bytes }, { ok: true, value: verdict.value.receipt });
       const { slot } = verdict.value;
       try {
+        if (onlyAsks) return refused(problem('UPDATE_LATE', { round: declaration.key.round }));
         for (let from = slot.staged.chunkDigests.length; from * CHUNK_BYTES < bytes.byteLength; from++) {
           if (!(await holds())) return undefined;
           const chunk = bytes.subarray(from * CHUNK_BYTES, (from + 1) * CHUNK_BYTES);
@@ -421,6 +485,7 @@ export class SimulatedSite {
   ): Result<Receipt, Problem> {
     if (answer.ok) {
       this.acknowledged = sent;
+      this.kept.set(heldName(sent.declaration.key), sent.declaration.digest);
       this.witness.receipted(this.id, sent.declaration, answer.value);
     } else {
       this.witness.refused(this.id, sent.declaration, answer.refusal);

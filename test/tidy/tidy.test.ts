@@ -13,8 +13,8 @@ const PURE = ROOMS.slice(0, ROOMS.indexOf('protocol') + 1);
 
 /** What a pure room may take from outside of the house. */
 const PURE_PACKAGES: Readonly<Record<string, readonly string[]>> = {
-  // Checksums by the instruction that the processor has for them.
-  vocabulary: ['@node-rs/crc32'],
+  // Checksums by the instruction that the processor has for them, where npm installed the binary.
+  vocabulary: ['@node-rs/crc32', 'node:module'],
   // Inflates the entries of zip archives, in plain JavaScript.
   weights: ['fflate', 'zod'],
   rounds: ['zod'],

@@ -40,7 +40,7 @@ describe('a missing engine is told, never a pass', () => {
   test('PyTorch where there is no such Python, and Keras in a Python without it', async () => {
     const model = await opened('image.pt', { python: '/no/such/python', code: 'nets:Image' });
     await expect(runModel(model, probes, manifest, () => 'ran')).rejects.toMatchObject({
-      problem: { code: 'ENGINE_MISSING' },
+      problem: { code: 'ENGINE_MISSING', details: { reason: expect.stringContaining('install Python 3') } },
     });
     model.stored.close();
     const bare = join(folder, 'bare.py');
@@ -48,6 +48,10 @@ describe('a missing engine is told, never a pass', () => {
     const run = { python: 'python3', parameters: [bare], engine: 'Keras', timeLimitMs: 240_000 };
     await expect(runPython(run)).rejects.toMatchObject({
       problem: { code: 'ENGINE_MISSING', details: { reason: 'it has no module no_such_framework' } },
+    });
+    writeFileSync(bare, `raise ModuleNotFoundError("No module named 'keras'")`);
+    await expect(runPython(run)).rejects.toMatchObject({
+      problem: { details: { reason: 'it has no module keras (python3 -m pip install keras)' } },
     });
   });
 
