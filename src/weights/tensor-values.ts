@@ -1,6 +1,6 @@
 import { fail } from '../errors/problem.ts';
 import { invariant } from '../vocabulary/invariant.ts';
-import { float16At } from './float16.ts';
+import { float8e4m3At, float16At, float16Value } from './float16.ts';
 import { bytesOf } from './float32-bytes.ts';
 import { elementCount } from './manifest.ts';
 import type { StoredTensor } from './stored-tensors.ts';
@@ -16,6 +16,9 @@ const ELEMENTS: Partial<Record<TensorDtype, ElementReader>> = {
   bool: (view, at) => (view.getUint8(at) === 0 ? 0 : 1),
   uint8: (view, at) => view.getUint8(at),
   int8: (view, at) => view.getInt8(at),
+  float8_e4m3fn: (view, at) => float8e4m3At(view, at),
+  // The upper byte of a float16.
+  float8_e5m2: (view, at) => float16Value(view.getUint8(at) << 8),
   uint16: (view, at) => view.getUint16(at, true),
   int16: (view, at) => view.getInt16(at, true),
   float16: (view, at) => float16At(view, at),
@@ -40,8 +43,8 @@ export function tensorBytes(tensor: StoredTensor): number {
 
 /**
  * Fills `into` with the elements from `start` on, as float32: bit for bit where they are float32, exactly from
- * float16, bfloat16 and small integers, rounded to nearest from wider dtypes. Throws WEIGHTS_DTYPE_UNSUPPORTED for
- * complex and 8-bit floats, and what the tensor's `read` throws.
+ * smaller floats and small integers, rounded to nearest from wider dtypes. Throws WEIGHTS_DTYPE_UNSUPPORTED for complex
+ * numbers, and what the tensor's `read` throws.
  */
 export function readFloat32(tensor: StoredTensor, start: number, into: Float32Array): void {
   invariant(

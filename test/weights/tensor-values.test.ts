@@ -51,6 +51,9 @@ test.each<[TensorDtype, Uint8Array, number[]]>([
   ['bool', Uint8Array.of(0, 1, 2), [0, 1, 1]],
   ['int8', Uint8Array.of(0xff, 0x80), [-1, -128]],
   ['uint16', Uint8Array.of(0xff, 0xff), [65_535]],
+  // As torch 2.13 widens them: the largest, the smallest, a half, minus zero, NaN.
+  ['float8_e4m3fn', Uint8Array.of(0x7e, 0x01, 0x30, 0x80, 0x7f), [448, 2 ** -9, 0.5, -0, Number.NaN]],
+  ['float8_e5m2', Uint8Array.of(0x7b, 0x01, 0x38, 0xfc), [57_344, 2 ** -16, 0.5, Number.NEGATIVE_INFINITY]],
   ['bfloat16', Uint8Array.of(0x80, 0x3f, 0x40, 0xc0), [1, -3]],
   [
     'float64',

@@ -4,6 +4,7 @@ import type { CheckSide } from '../layouts/mapping.ts';
 import { assembleReport } from './assemble-report.ts';
 import { type CheckOptions, checkWeights } from './check-weights.ts';
 import { finding } from './inventory.ts';
+import { complexOnOneSide, realParts } from './real-parts.ts';
 import type { CheckReport } from './report.ts';
 import type { RuleId } from './rules.ts';
 
@@ -19,16 +20,22 @@ const TROUBLES = {
  * they do not tell fails the check; nothing is guessed.
  */
 export function checkFiles(
-  reference: CheckSide,
-  candidate: CheckSide,
+  referenceGiven: CheckSide,
+  candidateGiven: CheckSide,
   hints: MappingHints = {},
   options: CheckOptions = {},
 ): CheckReport {
+  const [reference, candidate] = [realParts(referenceGiven), realParts(candidateGiven)];
   const { mapping, troubles } = mapWeights(reference, candidate, hints);
   const report = checkWeights(reference, candidate, mapping, options);
-  if (troubles.length === 0) return report;
+  const parted = complexOnOneSide(referenceGiven.stored, candidateGiven.stored);
+  if (troubles.length === 0 && parted.length === 0) return report;
   const told = troubles.map(({ kind, layer, message }) =>
     finding(TROUBLES[kind], message, layer === '' ? {} : { tensor: layer }),
   );
-  return assembleReport(reference, candidate, mapping, report.tensors, [...told, ...report.findings]);
+  return assembleReport(reference, candidate, mapping, report.tensors, [
+    ...told,
+    ...parted,
+    ...report.findings,
+  ]);
 }

@@ -22,6 +22,7 @@ export const SAFETENSORS_DTYPES = {
   I64: 'int64',
   U64: 'uint64',
   F64: 'float64',
+  C64: 'complex64',
 } as const satisfies Record<SafetensorsDtype, TensorDtype>;
 
 /**

@@ -26,6 +26,7 @@ export const DTYPE_BYTES = {
   I64: 8,
   U64: 8,
   F64: 8,
+  C64: 8,
 } as const;
 
 /** A dtype of the format. */
@@ -84,7 +85,7 @@ function parseEntry(name: string, described: unknown): Result<SafetensorsEntry, 
   const [stray] = Object.keys(others);
   if (stray !== undefined) return refused(`tensor ${name} has a field ${stray}, which is not of the format`);
   if (typeof dtype !== 'string' || !Object.hasOwn(DTYPE_BYTES, dtype)) {
-    return refused(`tensor ${name} has a dtype that is not of the format`);
+    return refused(`tensor ${name} has the dtype ${String(dtype).slice(0, 16)}, which is not read here`);
   }
   if (!isWholeNumbers(shape)) return refused(`the shape of tensor ${name} is not a list of whole numbers`);
   if (!isWholeNumbers(offsets) || offsets.length !== 2) {

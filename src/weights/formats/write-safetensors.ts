@@ -11,7 +11,7 @@ export const COPY_BYTES = 2 ** 22;
 /**
  * Writes tensors as safetensors, in their order, bit for bit; a tensor that is another one is written again, since the
  * format knows no ties. Metadata keys are sorted: the same input gives the same bytes. Throws
- * WEIGHTS_DTYPE_UNSUPPORTED for complex numbers. Source: the safetensors README, "Format".
+ * WEIGHTS_DTYPE_UNSUPPORTED for complex128. Source: the safetensors README, "Format".
  */
 export function writeSafetensors(
   sink: ByteSink,

@@ -197,7 +197,7 @@ describe('a file is refused', () => {
     [
       'with an unknown dtype',
       file(`{"a":${entry('[1]', '[0,4]', 'toString')}}`, 4),
-      'tensor a has a dtype that is not of the format',
+      'tensor a has the dtype toString, which is not read here',
     ],
     [
       'with a field that the format lacks',

@@ -82,7 +82,7 @@ describe('what is written is read back bit for bit', () => {
   test.each<[string, TensorDtype[], (sinks: SinkFolder, tensors: readonly StoredTensor[]) => void]>([
     [
       'safetensors',
-      without('complex64', 'complex128'),
+      without('complex128'),
       ({ main }, tensors) => writeSafetensors(main, tensors, { b: '1', a: 'ü' }),
     ],
     [
@@ -110,7 +110,7 @@ describe('what is written is read back bit for bit', () => {
   });
 
   test.each<[string, TensorDtype]>([
-    ['safetensors', 'complex64'],
+    ['safetensors', 'complex128'],
     ['npz', 'bfloat16'],
     ['tfjs', 'int64'],
   ])('%s refuses %s, which it has no name for', (format, dtype) => {
