@@ -20,12 +20,15 @@ class Rows(NamedTuple):
     count: int
 
 
-def read_rows(task: dict, part: str) -> Rows:
-    """The `train` or `test` rows: features of a table, or images (channels, height, width) of a tensors file."""
+def read_rows(task: dict, part: str, shape: tuple[int, ...] | None = None) -> Rows:
+    """The `train` or `test` rows: features of a table, or images (channels, height, width) of a tensors file.
+
+    Each row has `shape`; that of the job's model unless said, for the job tells it of an mlp and a cnn.
+    """
     dataset, model = task["dataset"], task["job"]["model"]
-    if model["kind"] == "mlp":
-        shape: tuple[int, ...] = (len(model["features"]),)
-    else:
+    if shape is None and model["kind"] == "mlp":
+        shape = (len(model["features"]),)
+    elif shape is None:
         shape = tuple(model["input"][extent] for extent in ("channels", "height", "width"))
     if dataset["kind"] == "tabular":
         rows, targets = scaled_table(task)

@@ -27,6 +27,8 @@ from torch import nn
 class Network(nn.Module):
     """A job's mlp or cnn. Its tensors bear the names of the federation: conv.0.weight, dense.0.bias, ..."""
 
+    input_shape = None  # The job says it.
+
     def __init__(self, spec: dict) -> None:
         super().__init__()
         self.activation = {"relu": nn.functional.relu, "tanh": torch.tanh}[spec.get("activation", "relu")]
@@ -65,29 +67,33 @@ class Network(nn.Module):
             values = self.activation(layer(values))
         return last(values)
 
-    def freeze(self, frozen: set[str]) -> None:
-        """Keeps the tensors of these names as they are: a batch norm among them runs by its running statistics."""
-        for name, parameter in self.named_parameters():
-            parameter.requires_grad_(name not in frozen)
-        for place, layer in self.norm.items():
-            layer.train(f"norm.{place}.running_mean" not in frozen)
 
-    def federated(self) -> dict[str, torch.Tensor]:
-        """The tensors of the federation: all but the counts of batches, which nobody else has."""
-        return {name: tensor for name, tensor in self.state_dict().items() if not name.endswith("num_batches_tracked")}
-
-    def named_layers(self) -> dict[str, nn.Module]:
-        """The layers with weights under their names in the federation: conv.0, dense.0, ..."""
-        return {
-            f"{kind}.{place}": layer
-            for kind, layers in self.named_children()
-            for place, layer in layers.named_children()
-        }
+def freeze(model: nn.Module, frozen: set[str]) -> None:
+    """Keeps the tensors of these names as they are: a batch norm among them runs by its running statistics."""
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name not in frozen)
+    for name, layer in model.named_modules():
+        if isinstance(layer, nn.modules.batchnorm._BatchNorm):
+            layer.train(f"{name}.running_mean" not in frozen)
 
 
-def open_rows(task: dict, part: str) -> tuple[torch.Tensor, torch.Tensor]:
+def federated(model: nn.Module) -> dict[str, torch.Tensor]:
+    """The tensors of the federation: all but the counts of batches, which nobody else has."""
+    return {name: tensor for name, tensor in model.state_dict().items() if not name.endswith("num_batches_tracked")}
+
+
+def named_layers(model: nn.Module) -> dict[str, nn.Module]:
+    """The layers with weights of their own, by their names in the federation: conv.0, dense.0, ..."""
+    return {
+        name: layer
+        for name, layer in model.named_modules()
+        if next(layer.parameters(recurse=False), None) is not None
+    }
+
+
+def open_rows(task: dict, part: str, shape: tuple[int, ...] | None = None) -> tuple[torch.Tensor, torch.Tensor]:
     """Inputs and targets of the `train` or `test` rows; too few of them end the program."""
-    rows = read_rows(task, part)
+    rows = read_rows(task, part, shape)
     if rows.count < task["minimumCount"]:
         sys.exit("the site has too few rows")
     inputs = torch.frombuffer(rows.inputs, dtype=torch.float32).reshape(rows.count, *rows.shape)
@@ -112,7 +118,7 @@ def batches(rows: int, job: dict, seed: int) -> Iterator[tuple[int, list[int]]]:
 
 
 def train(
-    task: dict, model: Network, correction: dict[str, torch.Tensor] | None
+    task: dict, model: nn.Module, correction: dict[str, torch.Tensor] | None
 ) -> tuple[int, dict[str, float], int]:
     """SGD on the training rows, in place; gives rows, metrics and steps.
 
@@ -120,14 +126,14 @@ def train(
     correction to each gradient.
     """
     job = task["job"]
-    inputs, targets = open_rows(task, "train")
+    inputs, targets = open_rows(task, "train", model.input_shape)
     rows = len(targets)
     mu = job["strategy"].get("mu", 0.0)
     metrics = {}
     if job["strategy"]["name"] == "qfedavg":
         with torch.no_grad():
             metrics["baseLoss"] = loss_of(model(inputs).double(), targets.double()).item()
-    model.freeze(set(task["frozen"]))
+    freeze(model, set(task["frozen"]))
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     anchor = [parameter.detach().clone() for parameter in parameters]
     optimizer = torch.optim.SGD(
@@ -158,9 +164,9 @@ def train(
 
 
 @torch.no_grad()
-def evaluate(task: dict, model: Network) -> tuple[int, dict[str, float]]:
+def evaluate(task: dict, model: nn.Module) -> tuple[int, dict[str, float]]:
     """Loss, accuracy and (binary, both classes there) area under the ROC curve over the held-out rows."""
-    inputs, targets = open_rows(task, "test")
+    inputs, targets = open_rows(task, "test", model.input_shape)
     logits = model(inputs)
     binary = logits.shape[1] == 1
     predicted = (logits[:, 0] > 0).float() if binary else logits.argmax(dim=1).float()
@@ -198,28 +204,32 @@ def area_under_roc(scores: torch.Tensor, targets: torch.Tensor) -> float:
     return wins.mean().item()
 
 
-def main(folder: Path) -> None:
+def work(folder: Path, task: dict, model: nn.Module) -> None:
+    """Does a task with a model, whose tensors are those of the job but for the counts of batches."""
     # One thread: models of this size gain nothing from more, and the result depends on nothing but the task.
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
-    task = read_task(folder)
-    spec = task["job"]["model"]
-    if spec["kind"] not in ("mlp", "cnn"):
-        sys.exit(f"this program trains mlp and cnn models, not {spec['kind']}")
-    model = Network(spec)
     # The counts of batches alone are not there.
     model.load_state_dict({**model.state_dict(), **read_safetensors(folder / "base.safetensors")})
     model.eval()
     if task["task"] == "probe":
-        write_probe_result(folder, probe(task, folder, model, model.named_layers()))
+        write_probe_result(folder, probe(task, folder, model, named_layers(model)))
         return
     if task["task"] == "evaluate":
         sample_count, metrics = evaluate(task, model)
         write_result(folder, sample_count, metrics)
     else:
         sample_count, metrics, steps = train(task, model, read_correction(task, folder))
-        write_safetensors(folder / "weights.safetensors", model.federated())
+        write_safetensors(folder / "weights.safetensors", federated(model))
         write_result(folder, sample_count, metrics, steps)
+
+
+def main(folder: Path) -> None:
+    task = read_task(folder)
+    spec = task["job"]["model"]
+    if spec["kind"] not in ("mlp", "cnn"):
+        sys.exit(f"this program trains mlp and cnn models, not {spec['kind']}")
+    work(folder, task, Network(spec))
 
 
 if __name__ == "__main__":

@@ -218,6 +218,20 @@ test('a ledger where no site lives is exit code 2', async () => {
   expect(run.stderr).toContain(`no site lives in ${folder}`);
 });
 
+test('config validate reads the weights manifest that a job names', async () => {
+  const file = join(folder, 'external.yaml');
+  const job = {
+    ...{ apiVersion: 'consilium/v1', name: 'scans-1', dataset: 'scans', model: { kind: 'external' } },
+    ...{ weightSchema: { manifest: 'none.weights.json' }, initialWeights: { file: 'net.safetensors' } },
+    ...{ trainer: { name: 'scan-net' }, rounds: 1, cohort: { size: 1 }, quorum: 1 },
+  };
+  await writeFile(file, JSON.stringify(job));
+  const run = await consilium(['config', 'validate', file]);
+  expect(run).toMatchObject({ code: 2, stdout: '' });
+  const manifest = join(folder, 'none.weights.json');
+  expect(run.stderr).toBe(`${file}:1:1: ${manifest}: there is no such file\n`);
+});
+
 test('a command trainer that the policy does not name is warned of by config validate and by doctor', async () => {
   const file = join(folder, 'participant.yaml');
   const config = {

@@ -18,14 +18,15 @@ const PROGRAM = fileURLToPath(new URL('./external-program.py', import.meta.url))
 const skip = spawnSync('python3', ['-c', 'pass']).status !== 0 && process.env.CI !== 'true';
 if (skip) console.warn('there is no python3: command trainers of an external model are skipped');
 
-const site = (...mistakes: string[]) => ({
+const site = (...mistakes: string[]) => siteOf('1.0.0', ...mistakes);
+const siteOf = (version: string, ...mistakes: string[]) => ({
   datasets: { clinic: { kind: 'opaque', path: 'clinic.csv' } },
   trainers: {
     'tiny-net': {
       kind: 'command',
       command: ['python3', PROGRAM, ...mistakes],
       framework: 'pytorch',
-      weightSchemas: { tiny: '1.0.0' },
+      weightSchemas: { tiny: version },
     },
   },
   policy: { trainers: ['tiny-net'] },
@@ -89,6 +90,27 @@ describe.skipIf(skip)('a job of an external model with its weights manifest', ()
     await consortium.ask(submission(spec, jobManifest(spec, externalManifest())));
     const view = await consortium.job('tiny-1', ({ exclusions }) => exclusions.length > 0);
     expect(view.exclusions).toMatchObject([{ site: 'bern', ...exclusion }]);
+    await consortium.ask({ kind: 'stop-job', job: 'tiny-1' });
+  });
+
+  it.each([
+    ['passes where they are at their defaults', 0, undefined],
+    ['is left out with the layer where they have left them', 0.5, 'last'],
+  ])('a site that is behind by tensors that the manifest dates %s', async (_, bias, layer) => {
+    const consortium = await Consortium.open();
+    await consortium.join('bern', siteOf('1.0.3'));
+    await consortium.online(1);
+    const weights = Float32Array.from(EXTERNAL_WEIGHTS).fill(bias, 28);
+    const whole = externalManifest({ schema: { id: 'tiny', version: '1.1.0' } }, weights);
+    const tensors = whole.tensors.map((tensor) =>
+      tensor.name === 'last.bias' ? { ...tensor, default: 0, since: '1.1.0' } : tensor,
+    );
+    const manifest = { ...whole, tensors };
+    const spec = externalJob({ deadlineMs: 120_000 }, manifest);
+    await consortium.ask(submission(spec, jobManifest(spec, manifest), weightsOf(spec, weights)));
+    const { probes, exclusions } = await consortium.job('tiny-1', (view) => view.probes.length > 0);
+    expect(probes.map(({ state }) => state)).toEqual([layer === undefined ? 'passed' : 'failed']);
+    expect(exclusions.map(({ details }) => details.layer)).toEqual(layer === undefined ? [] : [layer]);
     await consortium.ask({ kind: 'stop-job', job: 'tiny-1' });
   });
 

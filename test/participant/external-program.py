@@ -44,8 +44,10 @@ if "transposed" in mistakes:
 
 
 def linear(layer, shape, values):
-    weight, bias = base[f"{layer}.weight"][1], base[f"{layer}.bias"][1]
+    weight = base[f"{layer}.weight"][1]
     rows, width = shape
+    # A version of before had no bias at the end, which is as if it were zero.
+    bias = base.get(f"{layer}.bias", (None, [0.0] * (len(weight) // width)))[1]
     sums = [
         bias[unit] + sum(weight[unit * width + n] * values[row * width + n] for n in range(width))
         for row in range(rows)

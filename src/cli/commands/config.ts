@@ -1,11 +1,12 @@
 import { readFile } from 'node:fs/promises';
 import { Argument, type Command } from 'commander';
 import { EXIT } from '../../errors/catalogue.ts';
-import { fail } from '../../errors/problem.ts';
+import { ConsiliumError, fail } from '../../errors/problem.ts';
 import type { ParticipantConfig } from '../../participant/config.ts';
 import { allowedTrainers } from '../../participant/permissions.ts';
-import { act } from '../context.ts';
-import { kindOf, parseConfig, placeOf } from '../load-config.ts';
+import { act, type CommandContext } from '../context.ts';
+import { type ConfigFault, kindOf, parseConfig, placeOf } from '../load-config.ts';
+import { readJob } from '../read-job.ts';
 import { FILE_KINDS, type FileKind, publishedSchema } from '../schemas.ts';
 import type { Terminal } from '../terminal.ts';
 
@@ -15,6 +16,18 @@ function unusableCommands(config: ParticipantConfig): readonly string[] {
   return Object.entries(config.trainers)
     .filter(([name, { kind }]) => kind === 'command' && !allowed.includes(name))
     .map(([name]) => `no job may use the command trainer ${name}: policy.trainers does not name it`);
+}
+
+/** What is wrong with a job that is sound by itself, and the weights manifest that it names. */
+async function faultsBeside(context: CommandContext, file: string): Promise<readonly ConfigFault[]> {
+  try {
+    await readJob(context, file);
+    return [];
+  } catch (error) {
+    if (!(error instanceof ConsiliumError) || error.problem.code !== 'CONFIG_INVALID') throw error;
+    const { where, reason } = error.problem.details;
+    return [{ file, line: 1, column: 1, reason: where === file ? `${reason}` : `${where}: ${reason}` }];
+  }
 }
 
 /** `consilium config schema|validate`. */
@@ -45,9 +58,13 @@ export function registerConfig(program: Command, terminal: Terminal): void {
           fail('USAGE', { reason: `--kind takes ${FILE_KINDS.join(', ')}, not ${kind}` });
         }
         const parsed = parseConfig(kind as FileKind, file as string, text, context.language);
-        const faults = parsed.ok ? [] : parsed.refusal;
-        context.print({ file, kind, valid: parsed.ok, faults }, () =>
-          `${file}: a valid ${kind} file\n`.repeat(parsed.ok ? 1 : 0),
+        const faults = !parsed.ok
+          ? parsed.refusal
+          : kind === 'job'
+            ? await faultsBeside(context, file as string)
+            : [];
+        context.print({ file, kind, valid: faults.length === 0, faults }, () =>
+          `${file}: a valid ${kind} file\n`.repeat(faults.length === 0 ? 1 : 0),
         );
         for (const fault of faults) context.say(`${placeOf(fault)}: ${fault.reason}`);
         if (parsed.ok && kind === 'participant') {
@@ -55,7 +72,7 @@ export function registerConfig(program: Command, terminal: Terminal): void {
             context.say(`${file}: warning: ${warning}`);
           }
         }
-        return parsed.ok ? EXIT.ok : EXIT.usage;
+        return faults.length === 0 ? EXIT.ok : EXIT.usage;
       }),
     );
 }

@@ -93,11 +93,10 @@ function schemaChanges(before: WeightsManifest, after: WeightsManifest): readonl
 
 /** The same weights that give other outputs on the same probes are another model. */
 function outputChanges(before: WeightsManifest, after: WeightsManifest): readonly SchemaChange[] {
-  const digests = ({ tensors }: WeightsManifest) => tensors.map(({ name, sha256 }) => [name, sha256]);
   const inputs = ({ probe }: WeightsManifest) => probe?.golden.map((one) => one.inputs);
   const same = (left: unknown, right: unknown) => canonicalJson(left) === canonicalJson(right);
   if (!before.probe || !after.probe) return [];
-  if (!same(digests(before), digests(after)) || !same(inputs(before), inputs(after))) return [];
+  if (!sameWeights(before, after) || !same(inputs(before), inputs(after))) return [];
   const { relativeL2 } = before.probe;
   const place = before.probe.golden.findIndex(({ outputs }, nth) =>
     outputs.some((output, at) => {
@@ -141,6 +140,17 @@ function layerChanges(before: WeightsManifest, after: WeightsManifest): readonly
   return changes;
 }
 
+function sameWeights(before: WeightsManifest, after: WeightsManifest): boolean {
+  const digests = ({ tensors }: WeightsManifest) =>
+    canonicalJson(tensors.map(({ name, sha256 }) => [name, sha256 ?? null]));
+  return digests(before) === digests(after);
+}
+
+/** What a probe section plans: what comes of it with other weights, and in which engine, are values. */
+function plannedOf({ golden: _, recordedWith: __, ...planned }: NonNullable<WeightsManifest['probe']>) {
+  return planned;
+}
+
 /** Everything else but values, signatures and the version itself. */
 function metadataChanges(before: WeightsManifest, after: WeightsManifest): readonly SchemaChange[] {
   const rest = ({
@@ -157,7 +167,7 @@ function metadataChanges(before: WeightsManifest, after: WeightsManifest): reado
     mapping,
     'dropped tensors': dropped,
     tolerances,
-    probe: probe ?? null,
+    probe: probe ? (sameWeights(before, after) ? probe : plannedOf(probe)) : null,
     'names of layers': layers.map(({ name }) => name),
   });
   const [was, is] = [rest(before), rest(after)] as Record<string, unknown>[];

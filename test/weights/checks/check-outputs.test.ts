@@ -179,4 +179,13 @@ describe('the version of a schema whose probes changed', () => {
     expect(report).toMatchObject({ needed: 'major', verdict: 'failed' });
     expect(report.changes[0]?.message).toContain('the same weights give other outputs');
   });
+
+  test('is none where other weights have golden outputs of their own', () => {
+    const sha256 = '1'.repeat(64);
+    const moved = { ...next(off(OUTPUT, 1)), tensors: manifest.tensors.map((one) => ({ ...one, sha256 })) };
+    const anew = { ...moved, schema: manifest.schema, probe: { ...moved.probe!, recordedWith: 'torch 9' } };
+    expect(breakingReport(manifest, anew)).toMatchObject({ needed: 'none', verdict: 'passed', changes: [] });
+    const other = { ...anew, probe: { ...anew.probe, seed: section.seed + 1 } };
+    expect(breakingReport(manifest, other)).toMatchObject({ needed: 'patch', verdict: 'failed' });
+  });
 });
