@@ -57,22 +57,31 @@ export function writeHdf5(
   }
 }
 
+/**
+ * Writes tensors over the datasets of their names, which have their dtypes and shapes, into the HDF5 file that `descriptor`
+ * is open for; everything else of it stays as it was. Memory holds the largest tensor. Throws WEIGHTS_TOO_LARGE.
+ */
+export function overwriteHdf5(h5: H5wasm, descriptor: number, tensors: readonly StoredTensor[]): void {
+  const library = h5.Module as unknown as Hdf5Library;
+  const path = mountDescriptor(h5, descriptor);
+  const file = new h5.File(path, 'a');
+  try {
+    for (const tensor of tensors) {
+      withElements(library, tensor, (pointer) =>
+        library.set_dataset_data(file.file_id, `/${tensor.name}`, null, null, null, BigInt(pointer)),
+      );
+    }
+  } finally {
+    file.close();
+    fileSystem(h5).unlink(path);
+  }
+}
+
 function writeDataset(library: Hdf5Library, file: bigint, path: string, tensor: StoredTensor): void {
   if (!DTYPES.includes(tensor.dtype)) refuseDtype(tensor, 'HDF5');
-  const bytes = tensorBytes(tensor);
-  if (bytes > TENSOR_BYTES_MAX) {
-    fail('WEIGHTS_TOO_LARGE', {
-      file: tensor.file,
-      where: `tensor ${tensor.name}, to be written as HDF5,`,
-      asked: `${bytes} bytes`,
-      limit: `${TENSOR_BYTES_MAX} bytes`,
-    });
-  }
-  const pointer = library._malloc(Math.max(1, bytes));
   const width = dtypeBytes(tensor.dtype);
-  try {
-    eachPiece(tensor, PIECE_BYTES, (piece, start) => library.HEAPU8.set(piece, pointer + start * width));
-    const extents = tensor.shape.map(BigInt);
+  const extents = tensor.shape.map(BigInt);
+  withElements(library, tensor, (pointer) =>
     library.create_dataset(file, path, BigInt(pointer), {
       type: tensor.dtype.startsWith('float') ? 1 : 0,
       size: width,
@@ -85,7 +94,26 @@ function writeDataset(library: Hdf5Library, file: bigint, path: string, tensor: 
       compression: 0,
       compression_opts: [],
       track_order: false,
+    }),
+  );
+}
+
+/** Does `work` with the whole tensor in the library's memory. */
+function withElements(library: Hdf5Library, tensor: StoredTensor, work: (pointer: number) => void): void {
+  const bytes = tensorBytes(tensor);
+  if (bytes > TENSOR_BYTES_MAX) {
+    fail('WEIGHTS_TOO_LARGE', {
+      file: tensor.file,
+      where: `tensor ${tensor.name}, to be written as HDF5,`,
+      asked: `${bytes} bytes`,
+      limit: `${TENSOR_BYTES_MAX} bytes`,
     });
+  }
+  const width = dtypeBytes(tensor.dtype);
+  const pointer = library._malloc(Math.max(1, bytes));
+  try {
+    eachPiece(tensor, PIECE_BYTES, (piece, start) => library.HEAPU8.set(piece, pointer + start * width));
+    work(pointer);
   } finally {
     library._free(pointer);
   }

@@ -186,6 +186,14 @@ export interface Hdf5Library {
   readonly HEAPU8: Uint8Array;
   _malloc(bytes: number): number;
   _free(at: number): void;
+  set_dataset_data(
+    file: bigint,
+    path: string,
+    count: null,
+    offset: null,
+    strides: null,
+    pointer: bigint,
+  ): number;
   get_dataset_data(
     file: bigint,
     path: string,

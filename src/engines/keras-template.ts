@@ -5,11 +5,16 @@ import type { Hdf5File, Hdf5Opener } from '../weights/formats/hdf5.ts';
 import { isKerasArchive, KERAS_WEIGHTS } from '../weights/formats/open-keras.ts';
 import { readZip } from '../weights/formats/zip-archive.ts';
 import { checkLimit, type WeightsLimits } from '../weights/limits.ts';
+import type { StoredTensor } from '../weights/stored-tensors.ts';
 
 /** A Keras file whose weights are replaced: what is kept of it. */
 export interface KerasTemplate {
   /** What the groups of its HDF5 file say that their layers are called, by their paths without the first slash. */
   readonly layerNames: ReadonlyMap<string, string>;
+  /** Its HDF5 file. */
+  readonly weights: ByteSource;
+  /** Whether each of these tensors is in that file, with its dtype and shape, so that it can be written over. */
+  holds(tensors: readonly StoredTensor[]): boolean;
   /** A .keras archive with other weights in it; the template has to be one itself. */
   archive(weights: Uint8Array): Uint8Array;
 }
@@ -28,9 +33,18 @@ export function openKerasTemplate(
   const entries = isArchive ? readZip(main, limits) : [];
   if (isArchive && !isKerasArchive(entries)) fail('WEIGHTS_FORMAT_UNKNOWN', { file: main.name });
   const held = entries.find(({ name }) => name === KERAS_WEIGHTS);
-  const layerNames = namesOfGroups(openHdf5(held?.open() ?? main, limits), main, limits);
+  const weights = held?.open() ?? main;
+  const file = openHdf5(weights, limits);
+  const { layerNames, datasets } = contentsOf(file, main, limits);
   return {
     layerNames,
+    weights,
+    holds: (tensors) =>
+      tensors.every(({ name, dtype, shape }) => {
+        if (!datasets.has(name)) return false;
+        const there = file.dataset(`/${name}`);
+        return there.dtype === dtype && there.shape.join() === shape.join();
+      }),
     archive(weights) {
       if (!isArchive) {
         fail('USAGE', {
@@ -53,25 +67,24 @@ function whole(source: ByteSource): Uint8Array {
   return takeBytes(source, 0, source.size, 'an entry');
 }
 
-function namesOfGroups(
-  file: Hdf5File,
-  source: ByteSource,
-  limits: WeightsLimits,
-): ReadonlyMap<string, string> {
-  const names = new Map<string, string>();
+/** What the groups of a file are called by their attribute `name`, and its datasets, by paths without the first slash. */
+function contentsOf(file: Hdf5File, source: ByteSource, limits: WeightsLimits) {
+  const layerNames = new Map<string, string>();
+  const datasets = new Set<string>();
   let seen = 0;
   const visit = (group: string, depth: number): void => {
     checkLimit(source, 'it', depth, GROUPS_DEEP_MAX, 'groups within groups');
     for (const { name, kind } of file.members(group === '' ? '/' : `/${group}`)) {
       seen += 1;
       checkLimit(source, 'it', seen, limits.itemsMax, 'members');
-      if (kind !== 'group') continue;
       const path = group === '' ? name : `${group}/${name}`;
+      if (kind === 'dataset') datasets.add(path);
+      if (kind !== 'group') continue;
       const called = file.text(`/${path}`, 'name');
-      if (called !== undefined) names.set(path, called);
+      if (called !== undefined) layerNames.set(path, called);
       visit(path, depth + 1);
     }
   };
   visit('', 0);
-  return names;
+  return { layerNames, datasets };
 }

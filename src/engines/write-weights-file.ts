@@ -1,19 +1,20 @@
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fail } from '../errors/problem.ts';
 import { openDiskFolder } from '../storage/disk/file-bytes.ts';
 import { newFiles } from '../storage/disk/new-files.ts';
+import { takeBytes } from '../weights/byte-source.ts';
 import { writeNpz } from '../weights/formats/write-npz.ts';
 import { writeOnnx } from '../weights/formats/write-onnx.ts';
-import { writeSafetensors } from '../weights/formats/write-safetensors.ts';
+import { COPY_BYTES, writeSafetensors } from '../weights/formats/write-safetensors.ts';
 import { readTfjsTemplate, writeTfjs } from '../weights/formats/write-tfjs.ts';
 import { WEIGHTS_LIMITS } from '../weights/limits.ts';
 import type { StoredTensor } from '../weights/stored-tensors.ts';
-import { loadHdf5, whileWriting } from './hdf5.ts';
+import { type H5wasm, loadHdf5, whileWriting } from './hdf5.ts';
 import { startHdf5Thread } from './hdf5-thread.ts';
-import { writeHdf5 } from './hdf5-writer.ts';
-import { openKerasTemplate } from './keras-template.ts';
+import { overwriteHdf5, writeHdf5 } from './hdf5-writer.ts';
+import { type KerasTemplate, openKerasTemplate } from './keras-template.ts';
 
 /** The formats that are written. */
 export const WRITTEN_FORMATS = ['safetensors', 'npz', 'tfjs', 'onnx', 'h5', 'keras'] as const;
@@ -65,8 +66,7 @@ export async function writeWeightsFile(wanted: WeightsToWrite): Promise<readonly
     } else if (hdf5?.loaded) {
       const kept =
         model && reader?.loaded ? openKerasTemplate(model, reader.thread.open, WEIGHTS_LIMITS) : undefined;
-      const write = (descriptor: number) =>
-        whileWriting(() => writeHdf5(hdf5.h5, descriptor, tensors, kept?.layerNames));
+      const write = (descriptor: number) => writeKeras(hdf5.h5, descriptor, tensors, kept);
       if (format === 'h5') write(files.descriptor);
       else if (kept) files.main.write(kept.archive(throughFile(write)));
       else fail('USAGE', { reason: 'a .keras file holds the model too: name one with --template' });
@@ -79,6 +79,24 @@ export async function writeWeightsFile(wanted: WeightsToWrite): Promise<readonly
     if (reader?.loaded) reader.thread.end();
     model?.close();
   }
+}
+
+/** Over the tensors of the template, where it has all of them, else into a file that has its names alone. */
+function writeKeras(
+  h5: H5wasm,
+  descriptor: number,
+  tensors: readonly StoredTensor[],
+  kept: KerasTemplate | undefined,
+): void {
+  if (!kept?.holds(tensors)) {
+    whileWriting(() => writeHdf5(h5, descriptor, tensors, kept?.layerNames));
+    return;
+  }
+  for (let at = 0; at < kept.weights.size; at += COPY_BYTES) {
+    const length = Math.min(COPY_BYTES, kept.weights.size - at);
+    writeSync(descriptor, takeBytes(kept.weights, at, length, 'the template'), 0, length, at);
+  }
+  whileWriting(() => overwriteHdf5(h5, descriptor, tensors));
 }
 
 /** The bytes that `write` writes into a file of its own. */

@@ -3,6 +3,7 @@ import { checkLimit, checkShape, type WeightsLimits } from '../limits.ts';
 import type { StoredTensor, StoredTensors } from '../stored-tensors.ts';
 import type { Hdf5File, Hdf5Opener } from './hdf5.ts';
 import { kerasVariableName } from './keras-variables.ts';
+import { randomState } from './random-state.ts';
 import type { ZipEntry } from './zip-archive.ts';
 
 /** Groups within groups are followed no deeper than this. */
@@ -90,6 +91,8 @@ function tensorOf(
   const name = path.slice(1);
   checkShape(source, name, shape, limits);
   const label = labelOf(file, path);
+  const state = randomState(label ?? name, dtype);
+  if (state !== undefined) return state;
   return { file: source.name, name, ...(label === undefined ? {} : { label }), dtype, shape, read };
 }
 

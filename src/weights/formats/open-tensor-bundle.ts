@@ -8,6 +8,7 @@ import { dtypeBytes, type TensorDtype } from '../tensor-dtype.ts';
 import { checkedSource } from './checked-source.ts';
 import { openPart } from './contained-path.ts';
 import { protobufFields, signedValue } from './protobuf-fields.ts';
+import { randomState } from './random-state.ts';
 import { TABLE_MAGIC, tableEntries, unmasked } from './sorted-table.ts';
 import { variableLabels } from './variable-labels.ts';
 
@@ -86,16 +87,22 @@ export function openTensorBundle(
     checkLimit(index, 'the index', tensors.length + 1, limits.tensorsMax, 'tensors');
     tensors.push(tensorOf(index, name, entry, partOfShard, limits));
   }
+  const named = tensors.map((tensor) => {
+    const label = labels.get(`${tensor.name}${VALUE_SUFFIX}`);
+    return label === undefined ? tensor : { ...tensor, label };
+  });
+  const states = named.flatMap(({ name, label = name, dtype }) => {
+    const reason = randomState(label, dtype);
+    return reason === undefined ? [] : [{ name, reason }];
+  });
+  const left = new Set(states.map(({ name }) => name));
   return {
     file: folder.main.name,
     format: 'saved-model',
     framework: 'tensorflow',
     metadata: {},
-    tensors: tensors.map((tensor) => {
-      const label = labels.get(`${tensor.name}${VALUE_SUFFIX}`);
-      return label === undefined ? tensor : { ...tensor, label };
-    }),
-    omitted,
+    tensors: named.filter(({ name }) => !left.has(name)),
+    omitted: [...omitted, ...states],
   };
 }
 

@@ -38,6 +38,7 @@ test.each([
   ['vitals.onnx', 'vitals.pt'],
   ['scan.keras', 'scan.pt'],
   ['scan.h5', 'scan.pt'],
+  ['scan-export/variables.index', 'scan.pt'],
 ])('%s is %s, as the two frameworks wrote them', async (candidate, reference) => {
   const { verdict, findings } = await check(candidate, reference);
   expect(findings).toEqual([]);
