@@ -24,8 +24,15 @@ import { payloadBytes } from '../weights/manifest.ts';
 import { publishable } from './held-features.ts';
 import { measuredUpdate } from './update-watch.ts';
 
-/** A job as the operator sees it. `refusedUpdates` are counted since the coordinator started. */
-export function jobView(state: JobState, refusedUpdates: number): JobView {
+/** Updates that were not taken since the coordinator started. */
+export interface Untaken {
+  readonly refused: number;
+  /** Of a round, an attempt or a job that was over. */
+  readonly late: number;
+}
+
+/** A job as the operator sees it. */
+export function jobView(state: JobState, { refused, late }: Untaken = { refused: 0, late: 0 }): JobView {
   return {
     ...jobSummary(state),
     // A job that fails has none after its last.
@@ -34,7 +41,8 @@ export function jobView(state: JobState, refusedUpdates: number): JobView {
     deadlineAt: state.deadlineAt ?? null,
     waitingFor: waitingFor(state),
     acceptedUpdates: state.history.reduce((sum, past) => sum + past.updates.length, 0) + state.accepted.size,
-    refusedUpdates,
+    refusedUpdates: refused,
+    lateUpdates: late,
     participants: [...new Set([...state.participants.keys(), ...state.outstanding.keys()])]
       .sort()
       .map((site) => participantView(state, site)),

@@ -6,6 +6,7 @@ import type { Job } from '../rounds/job.ts';
 import { exchangedManifest, manifestOf } from '../rounds/job.ts';
 import type { JobEvent } from '../rounds/job-event.ts';
 import type { JobRecord, JobState } from '../rounds/job-state.ts';
+import { isLate } from '../rounds/late-update.ts';
 import { spoolScopes } from '../rounds/spool-scope.ts';
 import { type JobId, parseJobId, type SiteId } from '../vocabulary/ids.ts';
 import { invariant } from '../vocabulary/invariant.ts';
@@ -14,6 +15,7 @@ import { manifestElements } from '../weights/manifest.ts';
 import type { WeightsManifest } from '../weights/schema/weights-manifest.ts';
 import { aggregate } from './aggregate.ts';
 import { type DriverPorts, JobDriver } from './job-driver.ts';
+import type { Untaken } from './job-view.ts';
 import { writeModel } from './model-store.ts';
 import type { Roster } from './roster.ts';
 import type { SpoolStore } from './spool/sealed-spool.ts';
@@ -33,6 +35,7 @@ export interface JobsPorts {
 interface Entry {
   readonly driver: JobDriver;
   refused: number;
+  late: number;
   readonly watchers: Set<() => void>;
 }
 
@@ -118,17 +121,20 @@ export class Jobs {
     await Promise.all(running.map(({ driver }) => driver.post(event)));
   }
 
-  /** Counts a refused update. */
-  noteRefusal(job: JobId, code: string): void {
+  /** Counts an update that was not taken: as late where it came too late and nothing else was wrong, else as refused. */
+  noteRefusal(job: JobId, occurrence: Problem): void {
     const entry = this.entries.get(job);
-    if (entry) entry.refused++;
-    this.ports.telemetry.count('consilium_updates_refused_total', { code });
+    const late = isLate(occurrence);
+    if (entry) entry[late ? 'late' : 'refused']++;
+    const { code } = occurrence;
+    this.ports.telemetry.count(`consilium_updates_${late ? 'late' : 'refused'}_total`, { code });
     for (const changed of entry?.watchers ?? []) changed();
   }
 
-  /** Updates refused since the coordinator started. */
-  refusals(job: JobId): number {
-    return this.entries.get(job)?.refused ?? 0;
+  /** Updates that were not taken since the coordinator started. */
+  refusals(job: JobId): Untaken {
+    const { refused = 0, late = 0 } = this.entries.get(job) ?? {};
+    return { refused, late };
   }
 
   /** Calls `changed` after every step of the job, until the returned function is called. */
@@ -143,7 +149,7 @@ export class Jobs {
   }
 
   private enter(driver: JobDriver): void {
-    this.entries.set(driver.state.id, { driver, refused: 0, watchers: new Set() });
+    this.entries.set(driver.state.id, { driver, refused: 0, late: 0, watchers: new Set() });
   }
 
   private driverPorts(): DriverPorts {

@@ -121,7 +121,7 @@ export class Operations {
       yield* views(await this.opinions(spec, manifest.value?.history));
     } else {
       const submitted = await this.ports.jobs.submit(spec, weights.value, manifest.value);
-      yield submitted.ok ? { kind: 'view', view: jobView(submitted.value, 0) } : refusal(submitted.refusal);
+      yield submitted.ok ? { kind: 'view', view: jobView(submitted.value) } : refusal(submitted.refusal);
     }
   }
 

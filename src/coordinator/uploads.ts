@@ -56,7 +56,7 @@ export class Uploads {
     const { key, payloadBytes } = declaration;
     const { jobs, updateBytesMax } = this.ports;
     const refuse = (occurrence: Problem) => {
-      jobs.noteRefusal(key.job, occurrence.code);
+      jobs.noteRefusal(key.job, occurrence);
       return refused(occurrence);
     };
     if (key.site !== site) return refuse(problem('SITE_IMPERSONATED', { actual: site, claimed: key.site }));
@@ -120,7 +120,7 @@ export class Uploads {
       }
     };
     const count = (occurrence: Problem) => {
-      jobs.noteRefusal(key.job, occurrence.code);
+      jobs.noteRefusal(key.job, occurrence);
       return occurrence;
     };
     return {
@@ -194,7 +194,7 @@ export class Uploads {
     });
     const answer =
       outcome ?? early ?? refused(problem('STORE_UNAVAILABLE', { what: 'the journal of the job' }));
-    if (!answer.ok) this.ports.jobs.noteRefusal(declaration.key.job, answer.refusal.code);
+    if (!answer.ok) this.ports.jobs.noteRefusal(declaration.key.job, answer.refusal);
     return answer;
   }
 }

@@ -1,3 +1,4 @@
+import { publicText } from '../errors/problem.ts';
 import { type OpenSnapshot, openSnapshot } from '../features/rows/open-snapshot.ts';
 import type { Telemetry } from '../ports/telemetry.ts';
 import { hasControls } from '../protocol/field.ts';
@@ -48,7 +49,9 @@ export async function declaredViews(
       });
     } catch (error) {
       const problem = problemOf(error, reference);
-      telemetry.log('warn', 'feature view not declared', { dataset: name, problem, error });
+      // What is catalogued says all; of an accident, the log holds where it happened.
+      const trace = problem.code === 'INTERNAL' ? { error } : { reason: publicText(problem) };
+      telemetry.log('warn', 'feature view not declared', { dataset: name, problem, ...trace });
     }
   }
   return declared;

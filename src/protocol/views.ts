@@ -191,7 +191,10 @@ export interface JobView {
   /** While it recruits: how many sites are ready, how many it wants, and why connected ones cannot take part. */
   readonly waitingFor: string | null;
   readonly acceptedUpdates: number;
+  /** Since the coordinator started, as are the late ones. */
   readonly refusedUpdates: number;
+  /** Updates that came when their round, their attempt or the job was over; undefined from coordinators of before. */
+  readonly lateUpdates?: number;
   readonly participants: readonly ParticipantView[];
   /** Sites that the job goes on without, and why. */
   /** What its tensors mean; null where the job does not say. */

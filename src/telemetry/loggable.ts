@@ -75,6 +75,9 @@ export const LOGGABLE_FIELDS: ReadonlySet<string> = new Set([
   'signal',
   'exitCode',
   'outcome',
+  // What became of an update that was asked after, and the number of a kind of message that is not known
+  'fate',
+  'field',
   'node',
   'freeBytes',
   'what',

@@ -277,6 +277,17 @@ describe('a site that lies about its update', () => {
       'mallory',
     );
     expect(job.refusedUpdates).toBeGreaterThanOrEqual(10);
+    expect(job.lateUpdates).toBe(0);
+  });
+
+  test('what comes when the job is over is late, and no refusal', async () => {
+    const { mallory } = battle;
+    const before = await battle.finish(assignment);
+    const { declaration } = updateOf(assignment, mallory.site, 0.25);
+    const attempt = { ...declaration, key: { ...declaration.key, attempt: 3 } };
+    expect(codeOf(await mallory.upload([await mallory.declare(attempt)]))).toBe('JOB_ENDED');
+    const after = await battle.finish(assignment);
+    expect(after).toMatchObject({ refusedUpdates: before.refusedUpdates, lateUpdates: 1 });
   });
 });
 

@@ -116,7 +116,7 @@ describe('the constants that a statistics round settled', () => {
         { name: 'chol', mean: 0, deviation: 1, count: 0 },
       ],
     });
-    expect(jobView(state, 0).constants).toContainEqual({ name: 'chol', mean: 0, deviation: 1, count: 0 });
+    expect(jobView(state).constants).toContainEqual({ name: 'chol', mean: 0, deviation: 1, count: 0 });
   });
 
   it('are refused where too few are behind every one of them', async () => {

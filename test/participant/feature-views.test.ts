@@ -1,7 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { problem } from '../../src/errors/problem.ts';
+import { type Problem, problem, publicText } from '../../src/errors/problem.ts';
 import { namedViewHash } from '../../src/features/views/named-view-hash.ts';
 import type { FeatureConstants } from '../../src/rounds/statistics.ts';
 import type { JobId } from '../../src/vocabulary/ids.ts';
@@ -80,9 +80,12 @@ describe('a site with a feature view', () => {
   it('joins without a view that it cannot read, and says so in its log', async () => {
     await start({ datasets: { clinic: { ...clinic, snapshot: 'autumn' } } });
     expect((await coordinator.heard('presence')).presence).toMatchObject({ datasets: ['clinic'], views: [] });
-    expect(site.telemetry.lines).toContainEqual(
-      expect.objectContaining({ level: 'warn', message: 'feature view not declared' }),
-    );
+    const warning = site.telemetry.lines.find(({ message }) => message === 'feature view not declared');
+    expect(warning?.level).toBe('warn');
+    const { dataset, problem: occurrence, reason } = warning?.fields ?? {};
+    expect(warning?.fields).toEqual({ dataset, problem: occurrence, reason });
+    expect(dataset).toBe('clinic');
+    expect(reason).toBe(publicText(occurrence as Problem));
   });
 
   it('declines a task itself where its view has changed since it joined', async () => {

@@ -39,7 +39,7 @@ describe('an asynchronous job', () => {
     job.arrive(A, base(2));
     expect(job.effects.aggregate).toMatchObject({ round: 2 });
     job.sum([A, C]);
-    const [, second] = jobView(job.state, 0).history;
+    const [, second] = jobView(job.state).history;
     expect(second?.contributors.map(({ site, staleness }) => [site, staleness])).toEqual([
       [A, 0],
       [C, 1],

@@ -11,7 +11,7 @@ import { readJob } from '../read-job.ts';
 import { readWeightsFile } from '../read-weights.ts';
 import { type Column, renderFields, renderTable } from '../table.ts';
 import type { Terminal } from '../terminal.ts';
-import { contributorText } from '../update-text.ts';
+import { contributorText, untakenText } from '../update-text.ts';
 import { watchAgain } from '../watch-again.ts';
 import { mean } from '../watch-job.ts';
 
@@ -75,11 +75,12 @@ export function registerJob(program: Command, terminal: Terminal): void {
     .argument('<job>')
     .action(
       act(terminal, async (context, [name]) => {
+        const display = displayOf(context, name as string);
         // The first time it must be there: a wrong address or a wrong name is told at once.
         const view = await withOperator(context, (client) =>
           client.ask<JobView>({ kind: 'get-job', job: name as string }),
         );
-        return watch(context, view.job);
+        return watch(context, view.job, display);
       }),
     );
   job
@@ -133,23 +134,28 @@ async function submit(
     initialWeights,
     weightsManifest,
   });
-  if (options.watch) return watch(context, view.job);
+  if (options.watch) return watch(context, view.job, displayOf(context, view.job));
   context.print(view, () => `${view.job}\n`);
   context.say(`Watch it: consilium job watch ${view.job}. End it: consilium job stop ${view.job}.`);
   return EXIT.ok;
 }
 
-/** Shows a job until it ends: progress on stderr and the last view on stdout, or every view as data. */
-async function watch(context: CommandContext, job: string): Promise<ExitCode> {
-  const format = context.format();
-  const display = new ProgressDisplay(context.terminal.stderr, context.terminal.environment);
-  let last: JobView | undefined;
-  const lost = (error: Error) => display.say(`${error.message} Trying again.`);
+/** The display of a job that is watched; whoever leaves is told that the job goes on. */
+function displayOf({ terminal, ending }: CommandContext, job: string): ProgressDisplay {
+  const display = new ProgressDisplay(terminal.stderr, terminal.environment);
   const leaving = () =>
     display.say(
       `The job goes on. consilium job watch ${job} shows it again, consilium job stop ${job} ends it.`,
     );
-  context.ending.addEventListener('abort', leaving, { once: true });
+  ending.addEventListener('abort', leaving, { once: true });
+  return display;
+}
+
+/** Shows a job until it ends: progress on stderr and the last view on stdout, or every view as data. */
+async function watch(context: CommandContext, job: string, display: ProgressDisplay): Promise<ExitCode> {
+  const format = context.format();
+  let last: JobView | undefined;
+  const lost = (error: Error) => display.say(`${error.message} Trying again.`);
   for await (const view of watchAgain(() => connectOperator(context), job, lost)) {
     if (format === 'table') display.show(view);
     else context.terminal.stdout.write(renderStreamed(view, format));
@@ -187,7 +193,7 @@ function drawJob(view: JobView): string {
     ['round', `${view.round}/${view.rounds}, attempt ${view.attempt}`],
     ['version', view.version],
     ['model', view.modelDigest],
-    ['updates', `${view.acceptedUpdates} accepted, ${view.refusedUpdates} refused`],
+    ['updates', `${view.acceptedUpdates} accepted, ${untakenText(view)}`],
     ...weightSchemaRow(view),
     ...(view.exclusions.length === 0
       ? []

@@ -2,6 +2,7 @@ import pico from 'picocolors';
 import type { JobView, ParticipantView } from '../../protocol/views.ts';
 import { readableBytes, wantsColour } from '../output.ts';
 import { displayWidth } from '../table.ts';
+import { untakenText } from '../update-text.ts';
 import { describeChange } from '../watch-job.ts';
 
 /** The stream that progress goes to: a terminal, a pipe or a file. */
@@ -103,7 +104,7 @@ export function renderProgress(job: JobView, colours: Colours): readonly string[
     `${head.join('  ')}  ${bar(done, colours)} ${String(Math.round(100 * done)).padStart(3)} %`,
     ...job.participants.map((one) => siteLine(job, one, width, colours)),
     dim(`  ${readableBytes(received)} received · ${job.acceptedUpdates} updates accepted · `) +
-      (job.refusedUpdates > 0 ? red(`${job.refusedUpdates} refused`) : dim('0 refused')),
+      (job.refusedUpdates > 0 ? red : dim)(untakenText(job)),
   ];
 }
 

@@ -206,7 +206,7 @@ function refusals(job: JobView): Markup {
     job.refusedUpdates === 0
       ? 'No update was refused.'
       : `${job.refusedUpdates} ${job.refusedUpdates === 1 ? 'update was' : 'updates were'} refused; the rounds went on without them.`
-  } ${
+  } ${job.lateUpdates ? `${job.lateUpdates} came late, when ${job.lateUpdates === 1 ? 'its round was' : 'their rounds were'} over. ` : ''}${
     abandoned.length === 0
       ? 'No attempt at a round was abandoned.'
       : `${abandoned.length} ${abandoned.length === 1 ? 'attempt' : 'attempts'} at a round had to be repeated:`

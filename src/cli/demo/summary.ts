@@ -1,4 +1,5 @@
 import type { JobView } from '../../protocol/views.ts';
+import { untakenText } from '../update-text.ts';
 import { CHANNEL_OFF, type DemoOutcome } from './run-demo.ts';
 import { renderScores } from './score-table.ts';
 
@@ -15,6 +16,8 @@ export interface DemoSummary {
   readonly localAuc: Readonly<Record<string, number | null>>;
   readonly localAccuracy: Readonly<Record<string, number>>;
   readonly rejectedUpdates: number;
+  /** Updates that came when their round or the job was over. */
+  readonly lateUpdates: number;
   readonly modelDigest: string;
   readonly wallSeconds: number;
   readonly generatedData: boolean;
@@ -45,6 +48,7 @@ export function summaryOf({
     localAuc: Object.fromEntries(locals.map(([site, score]) => [site, score.pooledTest.auc])),
     localAccuracy: Object.fromEntries(locals.map(([site, score]) => [site, score.pooledTest.accuracy])),
     rejectedUpdates: job.refusedUpdates,
+    lateUpdates: job.lateUpdates ?? 0,
     modelDigest,
     wallSeconds,
     generatedData: generated,
@@ -69,7 +73,7 @@ export function drawOutcome(outcome: DemoOutcome, colour: boolean): string {
   return [
     renderScores(scores, colour),
     `All scored on the same ${tested} held-out patients of all hospitals${generated ? ' (generated, not real patients)' : ''}.`,
-    `${job.history.length} rounds, ${job.acceptedUpdates} updates accepted, ${job.refusedUpdates} refused, ${wallSeconds.toFixed(1)} s.`,
+    `${job.history.length} rounds, ${job.acceptedUpdates} updates accepted, ${untakenText(job)}, ${wallSeconds.toFixed(1)} s.`,
     `Tensors computed by ${backends.join(', ')}.`,
     channel === 'off' ? CHANNEL_OFF : 'Every message travelled inside the SM4 channel.',
     `Model ${modelDigest}`,

@@ -89,6 +89,12 @@ describe('progress on a terminal', () => {
     expect(stream.text()).not.toContain(ESCAPE);
   });
 
+  it('tells late updates from refused ones', () => {
+    const stream = terminal(120);
+    new ProgressDisplay(stream, { NO_COLOR: '1' }).show(running(2, { refusedUpdates: 0, lateUpdates: 1 }));
+    expect(screen(stream.text())[5]).toContain('0 refused, 1 late');
+  });
+
   it('cuts lines to the width, so that none wraps', () => {
     const stream = terminal(40);
     new ProgressDisplay(stream, { FORCE_COLOR: '1' }).show(running(3));

@@ -40,6 +40,11 @@ describe('the report', () => {
     expect(renderReport(sample())).toBe(renderReport(sample()));
   });
 
+  it('says of late updates what they are', () => {
+    const page = renderReport(sample({ job: { ...sampleJob(), refusedUpdates: 0, lateUpdates: 1 } }));
+    expect(page).toContain('No update was refused. 1 came late, when its round was over.');
+  });
+
   it('tells every site, score, digest, backend, refusal and constant', () => {
     const page = renderReport(sample({ refusals: { UPDATE_STALE: 1 } }));
     const told = [
