@@ -10,8 +10,8 @@ import type { Difference } from './report.ts';
 /** Elements that are read at a time where both sides hold a tensor alike: two pieces stay in a processor's cache. */
 const PIECE_ELEMENTS = 2 ** 16;
 
-/** Of so many elements one is looked at for a half precision in the past: a share needs no more. */
-const HALF_STRIDE = 61;
+/** Elements of each piece that are looked at for a half precision in the past: a share needs no more. */
+const HALF_SAMPLES = 512;
 
 /** What came of comparing one canonical tensor. */
 export interface Compared {
@@ -119,7 +119,8 @@ function notFiniteIn(values: Float32Array): number {
 }
 
 function countHalves(words: Uint32Array, half: HalfCount): void {
-  const stride = words.length < 1000 ? 1 : HALF_STRIDE;
+  // An odd number of steps falls on every column of a matrix in turn.
+  const stride = Math.floor(words.length / HALF_SAMPLES) | 1;
   for (let at = 0; at < words.length; at += stride) {
     const word = words[at]!;
     if ((word & 0x7fffffff) === 0 || (word & 0x7f800000) === 0x7f800000) continue;

@@ -7,8 +7,11 @@ import { tensorBytes } from '../tensor-values.ts';
 import type { CanonicalSide } from './canonical-side.ts';
 import { KERNEL_AT, SCAN_BYTES, startEqualityKernel } from './equality-kernel.ts';
 
-/** Bytes of each side that are compared at a time: both stay in a processor's second cache. */
-const PIECE_BYTES = 2 ** 18;
+/**
+ * Bytes of each side that are compared at a time. Both stay in a processor's second cache, and there are so few that
+ * what is done for each costs nothing.
+ */
+const PIECE_BYTES = 2 ** 19;
 
 /** What a moved tensor may take in the kernel's memory, which ends at 4 GiB. */
 const HELD_BYTES_MAX = 2 ** 31;
