@@ -26,6 +26,8 @@ export interface Hdf5Thread {
   heapBytes(): number;
   /** Closes what was opened. */
   closeFiles(): void;
+  /** Whether it ended: by `end`, or because it went round in circles. Then every file is refused. */
+  ended(): boolean;
   /** Ends the thread; idempotent. */
   end(): void;
 }
@@ -138,6 +140,7 @@ export async function startHdf5Thread(
     open,
     heapBytes: () => ask('the heap', 'nowhere', { kind: 'heap' }) as number,
     closeFiles: () => void (ended || ask('all files', 'nowhere', { kind: 'close' })),
+    ended: () => ended,
     end,
   };
   return { loaded: true, thread };

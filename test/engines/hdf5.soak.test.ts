@@ -4,29 +4,37 @@ import { startHdf5Thread } from '../../src/engines/hdf5-thread.ts';
 import { hostileHdf5, outcomeOf } from '../weights/fixtures/hostile.ts';
 import { HostileTally } from '../weights/fixtures/hostile-tally.ts';
 
-const hdf5 = await startHdf5Thread();
-const skip = !hdf5.loaded && process.env.CI !== 'true';
+/** A file at which the library says nothing for so long costs a thread; the next one gets another. */
+const SILENCE_MS_MAX = 10_000;
+
+const first = await startHdf5Thread(SILENCE_MS_MAX);
+const skip = !first.loaded && process.env.CI !== 'true';
 if (skip) console.warn('h5wasm is not installed: hostile HDF5 files are skipped');
 
 test.skipIf(skip)(
   '5,000 hostile HDF5 files are read or refused by name, in bounded memory',
   { timeout: 3_000_000 },
-  () => {
-    if (!hdf5.loaded) throw new Error(hdf5.reason);
-    const { thread } = hdf5;
+  async () => {
+    if (!first.loaded) throw new Error(first.reason);
+    let { thread } = first;
+    let circles = 0;
     const tally = new HostileTally();
-    fc.assert(
-      fc.property(hostileHdf5, (hostile) => {
-        const outcome = outcomeOf(hostile, thread.open);
-        thread.closeFiles();
-        return tally.take(outcome);
-      }),
-      { numRuns: 5_000 },
-    );
-    tally.print('hostile HDF5 files and .keras archives');
+    const files = fc.asyncProperty(hostileHdf5, async (hostile) => {
+      const outcome = outcomeOf(hostile, thread.open);
+      thread.closeFiles();
+      if (thread.ended()) {
+        circles += 1;
+        const next = await startHdf5Thread(SILENCE_MS_MAX);
+        if (!next.loaded) throw new Error(next.reason);
+        thread = next.thread;
+      }
+      expect(thread.heapBytes()).toBeLessThanOrEqual(2 ** 28);
+      return tally.take(outcome);
+    });
+    await fc.assert(files, { numRuns: 5_000 });
+    tally.print(`hostile HDF5 files and .keras archives, ${circles} of them round in circles`);
     expect(tally.files).toBe(5_000);
     expect(tally.files - tally.of('read')).toBeGreaterThan(1_000);
-    expect(thread.heapBytes()).toBeLessThanOrEqual(2 ** 28);
     // They leave the library fit for good files: one in twenty of the hostile ones is still whole.
     expect(tally.of('read')).toBeGreaterThan(250);
   },
