@@ -8,6 +8,7 @@ import {
   i32,
   Locals,
   load,
+  load32,
   or,
   repeat,
   sequence,
@@ -41,17 +42,22 @@ export interface EqualityKernel {
   /** The same as lanes of 64 bits. */
   scan64(left: number, right: number, turns: number): void;
   /**
-   * Compares rows of 32-bit lanes with the columns of another matrix, four by four: `left` has `leftStride` bytes a
-   * row, `right`, whose rows are columns of the left, `rightStride`.
+   * Compares a matrix of 16-bit lanes with its columns as they lie elsewhere, each in one piece: blocks of eight rows
+   * by eight columns. `left` is the first row, `leftStride` the bytes from row to row; `columns` is a table of the
+   * 32-bit places of the columns, and `offset` the bytes of each before the first row.
    */
-  scanTransposed(
+  scanColumns16(
     left: number,
-    right: number,
+    columns: number,
     leftStride: number,
-    rightStride: number,
-    rowQuads: number,
-    columnQuads: number,
+    offset: number,
+    rowBlocks: number,
+    columnBlocks: number,
   ): void;
+  /** The same with 32-bit lanes, in blocks of four by four. */
+  scanColumns32: EqualityKernel['scanColumns16'];
+  /** The same with 64-bit lanes, in blocks of two by two. */
+  scanColumns64: EqualityKernel['scanColumns16'];
 }
 
 const [LEFT, RIGHT] = [0, 1] as const;
@@ -103,59 +109,76 @@ function scan(name: string, addLanes: (left: Code, right: Code) => Code): Functi
   return { name, parameters: 3, locals: locals.types, body };
 }
 
-const lanes = (...places: readonly number[]) =>
-  places.flatMap((place) => [0, 1, 2, 3].map((at) => 4 * place + at));
-const LOW = lanes(0, 4, 1, 5);
-const HIGH = lanes(2, 6, 3, 7);
-const FIRST_HALVES = lanes(0, 1, 4, 5);
-const SECOND_HALVES = lanes(2, 3, 6, 7);
+/** Which bytes of two vectors stand in turn where their first or second halves are interleaved, lane by lane. */
+function interleaved(laneBytes: number, half: 'first' | 'second'): readonly number[] {
+  const from = half === 'first' ? 0 : 8;
+  return Array.from({ length: 16 }, (_, place) => {
+    const lane = Math.floor(place / laneBytes);
+    return (lane % 2) * 16 + from + Math.floor(lane / 2) * laneBytes + (place % laneBytes);
+  });
+}
 
-function scanTransposed(): FunctionSource {
-  const [leftStride, rightStride, rowQuads, columnQuads] = [2, 3, 4, 5] as const;
+/**
+ * The code that exchanges rows and columns of a block, one vector a row, and where the result is: interleaving each
+ * vector with the one half a block on, as often as it takes to halve the block to one.
+ */
+function exchanged(block: readonly number[], spare: readonly number[]): readonly [Code, readonly number[]] {
+  const count = block.length;
+  let [from, to] = [block, spare];
+  const code: Code[] = [];
+  for (let size = count; size > 1; size /= 2) {
+    for (let at = 0; at < count / 2; at++) {
+      const [left, right] = [get(from[at]!), get(from[at + count / 2]!)];
+      code.push(set(to[2 * at]!, shuffle(left, right, interleaved(16 / count, 'first'))));
+      code.push(set(to[2 * at + 1]!, shuffle(left, right, interleaved(16 / count, 'second'))));
+    }
+    [from, to] = [to, from];
+  }
+  return [sequence(...code), from];
+}
+
+function scanColumns(
+  name: string,
+  count: number,
+  addLanes: (left: Code, right: Code) => Code,
+): FunctionSource {
+  const [columns, leftStride, offset, rowBlocks, columnBlocks] = [1, 2, 3, 4, 5] as const;
   const locals = new Locals(6);
   const { begin, take, end } = gauges(locals);
-  const [rows, row, column, place] = ['i32', 'i32', 'i32', 'i32'].map(() => locals.take('i32')) as [
-    number,
-    number,
-    number,
-    number,
-  ];
-  const columns = locals.vectors(4) as [number, number, number, number];
-  const [low, high, lowNext, highNext, value] = locals.vectors(5) as [number, number, number, number, number];
-  const turned = [
-    shuffle(get(low), get(lowNext), FIRST_HALVES),
-    shuffle(get(low), get(lowNext), SECOND_HALVES),
-    shuffle(get(high), get(highNext), FIRST_HALVES),
-    shuffle(get(high), get(highNext), SECOND_HALVES),
-  ];
-  const block = sequence(
-    set(place, get(column)),
-    ...columns.map((vector) => sequence(set(vector, load(get(place), 0)), advance(place, get(rightStride)))),
-    set(low, shuffle(get(columns[0]), get(columns[1]), LOW)),
-    set(high, shuffle(get(columns[0]), get(columns[1]), HIGH)),
-    set(lowNext, shuffle(get(columns[2]), get(columns[3]), LOW)),
-    set(highNext, shuffle(get(columns[2]), get(columns[3]), HIGH)),
-    ...turned.map((vector) =>
-      sequence(set(value, load(get(row), 0)), take(value, vector, addWhole32), advance(row, get(leftStride))),
+  const [blocks, row] = [locals.take('i32'), locals.take('i32')];
+  const places = Array.from({ length: count }, () => locals.take('i32'));
+  const [block, spare] = [locals.vectors(count), locals.vectors(count)];
+  const value = locals.take('v128');
+  const [exchange, turned] = exchanged(block, spare);
+  const compareBlock = sequence(
+    ...block.map((vector, nth) =>
+      sequence(set(vector, load(get(places[nth]!), 0)), advance(places[nth]!, i32(16))),
     ),
-    advance(column, i32(16)),
+    exchange,
+    ...turned.map((vector) =>
+      sequence(
+        set(value, load(get(row), 0)),
+        take(value, get(vector), addLanes),
+        advance(row, get(leftStride)),
+      ),
+    ),
   );
   const body = sequence(
     begin,
     repeat(
-      columnQuads,
+      columnBlocks,
       sequence(
         set(row, get(LEFT)),
-        set(column, get(RIGHT)),
-        set(rows, get(rowQuads)),
-        repeat(rows, block),
+        set(blocks, get(rowBlocks)),
+        ...places.map((place, nth) => set(place, add(load32(get(columns), 4 * nth), get(offset)))),
+        repeat(blocks, compareBlock),
         advance(LEFT, i32(16)),
-        ...[0, 1, 2, 3].map(() => advance(RIGHT, get(rightStride))),
+        advance(columns, i32(4 * count)),
       ),
     ),
     end,
   );
-  return { name: 'scanTransposed', parameters: 6, locals: locals.types, body };
+  return { name, parameters: 6, locals: locals.types, body };
 }
 
 let binary: Uint8Array | undefined;
@@ -163,7 +186,14 @@ let binary: Uint8Array | undefined;
 /** Starts a kernel with a memory of its own, one page large; the caller grows it. */
 export function startEqualityKernel(): EqualityKernel {
   binary ??= assembleModule(
-    [scan('scan16', addWhole16), scan('scan32', addWhole32), scan('scan64', addWhole64), scanTransposed()],
+    [
+      scan('scan16', addWhole16),
+      scan('scan32', addWhole32),
+      scan('scan64', addWhole64),
+      scanColumns('scanColumns16', 8, addWhole16),
+      scanColumns('scanColumns32', 4, addWhole32),
+      scanColumns('scanColumns64', 2, addWhole64),
+    ],
     1,
   );
   return startModule(binary) as EqualityKernel;

@@ -1,8 +1,8 @@
 import { PAGE_BYTES } from '../../wasm/instance.ts';
-import { mergedAxes } from '../layouts/permute-axes.ts';
+import { inverseOrder, mergedAxes, permuteAxes } from '../layouts/permute-axes.ts';
 import { elementCount } from '../manifest.ts';
 import type { StoredTensor } from '../stored-tensors.ts';
-import type { TensorDtype } from '../tensor-dtype.ts';
+import { dtypeBytes, type TensorDtype } from '../tensor-dtype.ts';
 import { tensorBytes } from '../tensor-values.ts';
 import type { CanonicalSide } from './canonical-side.ts';
 import { KERNEL_AT, SCAN_BYTES, startEqualityKernel } from './equality-kernel.ts';
@@ -109,43 +109,45 @@ export function equalityProof(): EqualityProof {
     return true;
   };
 
-  /** `straight` is a matrix of `rows` x `columns` in pieces, `turned` the same with its axes exchanged, held whole. */
-  const transposed = (
-    { straight, turned, rows, columns, referenceIsStraight }: Transposition,
-    lanes: Lanes,
+  /** `straight` is a matrix in bands of rows; each of its columns is a row of `turned`, which is held whole. */
+  const moved = (
+    { straight, turned, rows, columnPlaces, referenceIsStraight }: Movement,
     seen: (piece: Uint8Array) => void,
   ) => {
-    const rowBytes = 4 * columns;
-    // Sixteen rows are a line of the cache in each row of the other side.
-    const most = Math.min(rows, Math.max(16, Math.floor(PIECE_BYTES / rowBytes / 16) * 16));
-    const heldAt = KERNEL_AT.data + 16 * Math.ceil((most * rowBytes) / 16);
-    room(heldAt + 4 * rows * columns);
-    begin(lanes, 'scan32');
-    turned.read(0, bytes.subarray(heldAt, heldAt + 4 * rows * columns));
-    if (!referenceIsStraight) seen(bytes.subarray(heldAt, heldAt + 4 * rows * columns));
+    const columns = columnPlaces.length;
+    const width = tensorBytes(straight) / (rows * columns);
+    const scan = SCAN_BY_BYTES[width]!;
+    const lanes = LANES[straight.dtype]!;
+    const rowBytes = width * columns;
+    // As many rows as fill a line of the cache in each column.
+    const line = SCAN_BYTES / width;
+    const most = Math.min(rows, Math.max(line, Math.floor(PIECE_BYTES / rowBytes / line) * line));
+    const tableAt = KERNEL_AT.data + 16 * Math.ceil((most * rowBytes) / 16);
+    const heldAt = tableAt + 16 * Math.ceil(columns / 4);
+    const held = rowBytes * rows;
+    room(heldAt + held);
+    begin(lanes.step === 0n ? { ...WHOLE, scan } : lanes, scan);
+    words.set(columnPlaces, tableAt / 4);
+    turned.read(0, bytes.subarray(heldAt, heldAt + held));
+    if (!referenceIsStraight) seen(bytes.subarray(heldAt, heldAt + held));
+    const block = 16 / width;
     for (let row = 0; row < rows; row += most) {
       const count = Math.min(most, rows - row);
       const band = bytes.subarray(KERNEL_AT.data, KERNEL_AT.data + count * rowBytes);
       straight.read(row * columns, band);
-      const [wholeRows, wholeColumns] = [count & ~3, columns & ~3];
-      if (wholeRows > 0 && wholeColumns > 0) {
-        kernel.scanTransposed(
-          KERNEL_AT.data,
-          heldAt + 4 * row,
-          rowBytes,
-          4 * rows,
-          wholeRows / 4,
-          wholeColumns / 4,
-        );
-      }
-      for (let at = 0; at < count; at++) {
-        for (let column = at < wholeRows ? wholeColumns : 0; column < columns; column++) {
-          const word = words[KERNEL_AT.data / 4 + at * columns + column]!;
-          words[KERNEL_AT.differing / 4]! |= word ^ words[heldAt / 4 + column * rows + row + at]!;
-          words[KERNEL_AT.notFinite / 4]! |= (word & 0x7fffffff) + 0x00800000;
+      for (const { at, blocks } of blocksOf(count, block)) {
+        for (const { at: column, blocks: columnBlocks } of blocksOf(columns, block)) {
+          kernel[`scanColumns${BITS[scan]}`](
+            KERNEL_AT.data + at * rowBytes + column * width,
+            tableAt + 4 * column,
+            rowBytes,
+            heldAt + width * (row + at),
+            blocks,
+            columnBlocks,
+          );
         }
       }
-      if (!clean('scan32')) return false;
+      if (!clean(scan)) return false;
       if (referenceIsStraight) seen(band);
     }
     return true;
@@ -165,33 +167,58 @@ export function equalityProof(): EqualityProof {
       if (sameOrder && (!moves(leftAxes) || leftAxes.shape.join() === rightAxes.shape.join())) {
         return alike(left.stored, right.stored, lanes, seen);
       }
-      if (left.stored.dtype !== 'float32' || tensorBytes(left.stored) > HELD_BYTES_MAX) return false;
       if (moves(leftAxes) && moves(rightAxes)) return false;
       const referenceIsStraight = !moves(leftAxes);
-      const { shape, order } = referenceIsStraight ? rightAxes : leftAxes;
-      if (order.join() !== '1,0') return false;
-      return transposed(
-        {
-          straight: (referenceIsStraight ? left : right).stored,
-          turned: (referenceIsStraight ? right : left).stored,
-          rows: shape[0]!,
-          columns: shape[1]!,
-          referenceIsStraight,
-        },
-        lanes,
-        seen,
+      const movement = movementOf(
+        referenceIsStraight ? left.stored : right.stored,
+        referenceIsStraight ? right.stored : left.stored,
+        referenceIsStraight ? rightAxes : leftAxes,
       );
+      return movement !== undefined && moved({ ...movement, referenceIsStraight }, seen);
     },
   };
 }
 
-interface Transposition {
+/** A matrix of `rows` by as many columns as have a place: the bytes of `turned` before each of them, a row there. */
+interface Movement {
   readonly straight: StoredTensor;
   readonly turned: StoredTensor;
   readonly rows: number;
-  readonly columns: number;
+  readonly columnPlaces: Uint32Array;
   readonly referenceIsStraight: boolean;
 }
+
+/**
+ * Axes in an order that puts the first of them last, and the others anyhow: transposes, and convolutions from [out, in,
+ * space] to [space, in, out]. Undefined where it is another one, where elements are no lanes, or where there are too few
+ * for a block.
+ */
+function movementOf(
+  straight: StoredTensor,
+  turned: StoredTensor,
+  { shape, order }: ReturnType<typeof mergedAxes>,
+): Omit<Movement, 'referenceIsStraight'> | undefined {
+  const width = dtypeBytes(straight.dtype);
+  const block = 16 / width;
+  const [rows, ...others] = shape as [number, ...number[]];
+  const columns = elementCount(others);
+  if (order.at(-1) !== 0 || !SCAN_BY_BYTES[width] || tensorBytes(turned) > HELD_BYTES_MAX) return undefined;
+  if (rows < block || columns < block) return undefined;
+  const inner = order.slice(0, -1).map((axis) => axis - 1);
+  const places = new Uint32Array(columns);
+  for (let row = 0; row < columns; row++) places[row] = row * rows * width;
+  const extents = inner.map((axis) => others[axis]!);
+  return { straight, turned, rows, columnPlaces: permuteAxes(places, extents, inverseOrder(inner)) };
+}
+
+/** Blocks that cover `count` lines, at least one block: where not all are full, the last one lies over the one before. */
+function blocksOf(count: number, block: number): readonly { readonly at: number; readonly blocks: number }[] {
+  const whole = { at: 0, blocks: Math.floor(count / block) };
+  return count % block === 0 ? [whole] : [whole, { at: count - block, blocks: 1 }];
+}
+
+/** The lanes that hold elements of so many bytes. */
+const SCAN_BY_BYTES: Partial<Record<number, Lanes['scan']>> = { 2: 'scan16', 4: 'scan32', 8: 'scan64' };
 
 /** The sign bits of the lanes in the first and in the second half of 64 bits. */
 const SIGNS = {
@@ -199,11 +226,11 @@ const SIGNS = {
   scan32: [0x80000000, 0x80000000],
   scan64: [0, 0x80000000],
 } as const;
-const BITS = { scan16: 16n, scan32: 32n, scan64: 64n } as const;
+const BITS = { scan16: 16, scan32: 32, scan64: 64 } as const;
 
 /** A lane's value in every lane of 64 bits. */
 function repeated(value: bigint, scan: Lanes['scan']): bigint {
   let all = 0n;
-  for (let shift = 0n; shift < 64n; shift += BITS[scan]) all |= value << shift;
+  for (let shift = 0; shift < 64; shift += BITS[scan]) all |= value << BigInt(shift);
   return all;
 }

@@ -3,7 +3,15 @@ import { expect, test } from 'vitest';
 import { canonicalSide } from '../../../src/weights/checks/canonical-side.ts';
 import { equalityProof } from '../../../src/weights/checks/prove-equal.ts';
 import { alike } from '../../../src/weights/layouts/layer.ts';
-import { type TensorLayout, toEngine, unchangedLayout } from '../../../src/weights/layouts/tensor-layout.ts';
+import {
+  convLayout,
+  depthwiseLayout,
+  flattenedLinearLayout,
+  linearLayout,
+  type TensorLayout,
+  toEngine,
+  unchangedLayout,
+} from '../../../src/weights/layouts/tensor-layout.ts';
 import type { TensorRecipe } from '../../../src/weights/layouts/tensor-recipe.ts';
 import { elementCount } from '../../../src/weights/manifest.ts';
 import type { StoredTensors } from '../../../src/weights/stored-tensors.ts';
@@ -102,55 +110,77 @@ test('a value that is NaN or infinite is never proved, whatever its bits, and ev
   }
 });
 
-test('a matrix and its transpose are proved equal from either side, and not when a bit differs or a value is not finite', () => {
+const extent = (most: number) => fc.integer({ min: 1, max: most });
+const layouts: fc.Arbitrary<TensorLayout> = fc.oneof(
+  fc.tuple(fc.integer({ min: 8, max: 41 }), fc.integer({ min: 8, max: 41 })).map(linearLayout),
+  fc
+    .tuple(fc.integer({ min: 8, max: 21 }), fc.integer({ min: 8, max: 11 }), extent(4), extent(3), extent(3))
+    .chain((axes) => fc.constantFrom(axes.slice(0, 3), axes.slice(0, 4), axes).map(convLayout)),
+  fc
+    .tuple(fc.integer({ min: 4, max: 9 }), fc.constantFrom(1, 2), fc.integer({ min: 3, max: 5 }))
+    .map(([channels, multiplier, size]) =>
+      depthwiseLayout([2 * channels * multiplier, 1, size, size], multiplier),
+    ),
+  fc
+    .tuple(fc.integer({ min: 8, max: 21 }), extent(9), fc.integer({ min: 3, max: 5 }))
+    .map(([outputs, channels, size]) => flattenedLinearLayout(outputs, [channels, size, size])),
+);
+const floats = fc.constantFrom<keyof typeof EXPONENTS>('float16', 'bfloat16', 'float32', 'float64');
+
+test('weights whose axes are moved are proved equal from either side, and not when a bit differs or a value is not finite', () => {
   const proof = equalityProof();
   fc.assert(
-    fc.property(
-      fc.integer({ min: 1, max: 41 }),
-      fc.integer({ min: 1, max: 41 }),
-      fc.integer(),
-      fc.nat(),
-      (rows, columns, seed, changed) => {
-        const shape = [rows, columns];
-        const canonical = new Uint32Array(finiteBits('float32', rows * columns, seed).buffer);
-        const layout: TensorLayout = { axes: shape, order: [1, 0], shape: [columns, rows] };
-        const straight = (words: Uint32Array) =>
-          sideOf('float32', unchangedLayout(shape), shape, new Uint8Array(words.buffer));
-        const turned = (words: Uint32Array) =>
-          sideOf('float32', layout, shape, new Uint8Array(toEngine(layout, words).buffer));
-        const proves = (left: Uint32Array, right: Uint32Array) => {
-          let [first, second] = [0, 0];
-          const there = proof.proves('weight', straight(left), turned(right), (piece) => {
-            first += piece.length;
+    fc.property(floats, layouts, fc.integer(), fc.nat(), (dtype, layout, seed, changed) => {
+      const width = dtypeBytes(dtype) as 2 | 4 | 8;
+      const shape = layout.axes;
+      const canonical = finiteBits(dtype, elementCount(shape), seed);
+      const words = (bytes: Uint8Array) => new WIDTHS[width](bytes.buffer as ArrayBuffer);
+      const straight = (bytes: Uint8Array) => sideOf(dtype, unchangedLayout(shape), shape, bytes);
+      const turned = (bytes: Uint8Array) =>
+        sideOf(dtype, layout, shape, new Uint8Array(toEngine(layout, words(bytes)).buffer));
+      const proves = (left: Uint8Array, right: Uint8Array) =>
+        [
+          [straight(left), turned(right)],
+          [turned(left), straight(right)],
+        ].map(([before, after]) => {
+          let seen = 0;
+          const proved = proof.proves('weight', before!, after!, (piece) => {
+            seen += piece.length;
           });
-          const back = proof.proves('weight', turned(left), straight(right), (piece) => {
-            second += piece.length;
-          });
-          return [
-            there,
-            back,
-            there && first !== canonical.byteLength,
-            back && second !== canonical.byteLength,
-          ];
-        };
-        expect(proves(canonical, canonical)).toEqual([true, true, false, false]);
-        const at = changed % canonical.length;
-        const other = canonical.slice();
-        other[at]! ^= 1 << (changed % 32);
-        expect(proves(canonical, other).slice(0, 2)).toEqual([false, false]);
-        const infinite = canonical.slice();
-        infinite[at] = changed % 2 ? 0x7f800000 : 0xffc00001;
-        expect(proves(infinite, infinite).slice(0, 2)).toEqual([false, false]);
-      },
-    ),
+          return proved && seen === canonical.length;
+        });
+      expect(proves(canonical, canonical)).toEqual([true, true]);
+      const other = canonical.slice();
+      other[changed % canonical.length]! ^= 1 << (changed % 8);
+      expect(proves(canonical, other)).toEqual([false, false]);
+      expect(proves(other, canonical)).toEqual([false, false]);
+      const infinite = canonical.slice();
+      const place = changed % (canonical.length / width);
+      const bits = words(infinite);
+      bits[place] = (width === 8 ? EXPONENTS[dtype] : Number(EXPONENTS[dtype])) as never;
+      expect(proves(infinite, infinite)).toEqual([false, false]);
+    }),
+    { numRuns: 300 },
   );
+});
+
+test('whole numbers whose axes are moved are proved equal, and no bits of them are taken for NaN', () => {
+  const proof = equalityProof();
+  const layout = convLayout([9, 8, 3, 3]);
+  for (const dtype of ['int16', 'int32', 'int64'] as const) {
+    const words = new WIDTHS[dtypeBytes(dtype) as 2 | 4 | 8](elementCount(layout.axes));
+    for (let at = 0; at < words.length; at++) words[at] = (dtype === 'int64' ? BigInt(-at) : -at) as never;
+    const plain = sideOf(dtype, unchangedLayout(layout.axes), layout.axes, new Uint8Array(words.buffer));
+    const turned = new Uint8Array(toEngine(layout, words).buffer);
+    expect(proof.proves('weight', plain, sideOf(dtype, layout, layout.axes, turned), () => {})).toBe(true);
+  }
 });
 
 test('tensors larger than a piece are compared to their last byte, straight and transposed', () => {
   const proof = equalityProof();
   for (const shape of [
     [257, 515],
-    [3, 70_001],
+    [5, 70_001],
   ]) {
     const words = new Uint32Array(finiteBits('float32', elementCount(shape), 7).buffer);
     const layout: TensorLayout = { axes: shape, order: [1, 0], shape: shape.toReversed() };
@@ -168,11 +198,12 @@ test('tensors larger than a piece are compared to their last byte, straight and 
 
 test('what is held in pieces, in other orders or dtypes is left to the closer look', () => {
   const proof = equalityProof();
-  const shape = [4, 3, 2];
+  // Three rows are no block, which is four by four.
+  const shape = [3, 4, 2];
   const bytes = finiteBits('float32', 24, 1);
   const plain = sideOf('float32', unchangedLayout(shape), shape, bytes);
   const order = [2, 1, 0];
-  const moved = sideOf('float32', { axes: shape, order, shape: [2, 3, 4] }, shape, bytes);
+  const moved = sideOf('float32', { axes: shape, order, shape: [2, 4, 3] }, shape, bytes);
   const whole = sideOf('int32', unchangedLayout(shape), shape, bytes);
   const none = canonicalSide(fileOf('float32', shape, bytes), [alike('other', 'other', shape)], new Map());
   for (const side of [moved, whole, none]) expect(proof.proves('weight', plain, side, () => {})).toBe(false);
