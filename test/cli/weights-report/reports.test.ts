@@ -128,12 +128,22 @@ test('the step summary is Markdown in which no name makes a table, a tag or a li
   for (const row of rows) expect(row.match(/(?<!\\)\|/g)).toHaveLength(5);
 });
 
-test('the page is one file that needs no other, with a bar for every tensor and nothing unescaped', () => {
+test('the page is one file that needs no other, with a bar for every tensor that differs and nothing unescaped', () => {
   const page = htmlOf(report);
   expect(page).not.toMatch(/(?:src|href)=/);
   expect(page).not.toContain('<name>');
-  expect(page.match(/<rect class="fill"/g)).toHaveLength(report.tensors.length);
+  expect(page.match(/<rect class="fill"/g)).toHaveLength(1);
   expect(page).toContain('The weights differ');
+  // Every rule says what to do, and every layer what it was paired with.
+  expect(page).toContain(RULES.WC203.remedy);
+  expect(page).toContain('What belongs together');
+});
+
+test('the page of two models that have nothing in common is folded rule by rule', () => {
+  const page = htmlOf(unlike());
+  expect(page.match(/<section class="card finding error">/g)).toHaveLength(3);
+  expect(page).toContain('<summary>292 more</summary>');
+  expect(page).toContain('No tensor was compared.');
 });
 
 test('the text has colours when they are wanted, a bar for what fails, and the verdict at its end', () => {
