@@ -1,7 +1,9 @@
-import { plannedProbes } from '../engines/models/planned-probes.ts';
+import { setImmediate as others } from 'node:timers/promises';
+import { plannedProbe } from '../engines/models/planned-probes.ts';
 import type { ProbeReport } from '../rounds/probe-report.ts';
 import { invariant } from '../vocabulary/invariant.ts';
 import { outputErrors } from '../weights/checks/check-outputs.ts';
+import type { Probe } from '../weights/probes/probe-inputs.ts';
 import type { WeightsManifest } from '../weights/schema/weights-manifest.ts';
 import type { ProbeTask, Trainer } from './trainer.ts';
 
@@ -17,7 +19,13 @@ export async function probeGolden(
 ): Promise<ProbeReport> {
   const { probe } = manifest;
   invariant(probe, 'the manifest of a probe has golden outputs');
-  const probes = plannedProbes(probe, 'the weights manifest of the job');
+  const probes: Probe[] = [];
+  for (const nth of probe.kinds.keys()) {
+    // Heartbeats go on while large inputs are made.
+    await others();
+    task.signal.throwIfAborted();
+    probes.push(plannedProbe(probe, nth, 'the weights manifest of the job'));
+  }
   const found = await trainer.probe({ ...task, probes });
   return { engine: found.engine, layers: outputErrors(manifest, probe, found) };
 }

@@ -16,7 +16,7 @@ import { type Job, manifestOf } from './job.ts';
 
 /** Bytes of canonical JSON that a manifest may have beside a job: one message of an operator holds both. */
 export const JOB_MANIFEST_BYTES_MAX = 768 * 2 ** 10;
-/** Elements of the inputs of all probes together; they are made at the coordinator, to be looked at, and at each site. */
+/** Elements of the inputs of all probes together, which each site makes. */
 export const PROBED_ELEMENTS_MAX = 2 ** 24;
 
 /** Whether what a job's model has to compute is known from golden outputs alone: nothing else describes it. */
@@ -48,7 +48,10 @@ export function jobManifest(
   };
 }
 
-/** The manifest that came beside a job, as JSON from elsewhere; the refusal is a sentence without its full stop. */
+/**
+ * The manifest that came beside a job, as JSON from elsewhere; the refusal is a sentence without its full stop. No probes
+ * are made for this: whether they show anything was asked where the manifest was read.
+ */
 export function parseJobManifest(json: unknown): Result<WeightsManifest, string> {
   const parsed = weightsManifestSchema.safeParse(json);
   if (!parsed.success) {
@@ -65,7 +68,7 @@ export function parseJobManifest(json: unknown): Result<WeightsManifest, string>
       );
     }
   }
-  const [fault] = manifestFaults(parsed.data);
+  const [fault] = manifestFaults(parsed.data, false);
   return fault === undefined ? ok(parsed.data) : refused(fault);
 }
 

@@ -4,9 +4,10 @@ import { describe, expect, it } from 'vitest';
 import type { OpinionView, SiteHistoryView } from '../../src/protocol/views.ts';
 import type { Job } from '../../src/rounds/job.ts';
 import { manifestOf } from '../../src/rounds/job.ts';
-import { jobManifest } from '../../src/rounds/job-manifest.ts';
+import { JOB_MANIFEST_BYTES_MAX, jobManifest } from '../../src/rounds/job-manifest.ts';
 import type { PayloadSource } from '../../src/transport/desk.ts';
 import { payloadInMemory } from '../../src/transport/payload-source.ts';
+import { canonicalJson } from '../../src/vocabulary/canonical-json.ts';
 import { bytesOf } from '../../src/weights/float32-bytes.ts';
 import { EXTERNAL_WEIGHTS, externalJob, externalManifest } from '../rounds/external-model.ts';
 import { Consortium } from './consortium.ts';
@@ -45,7 +46,14 @@ describe.skipIf(skip)('a job of an external model with its weights manifest', ()
     const lyon = await consortium.join('lyon', site('transposed'));
     await consortium.online(2);
     const spec = job();
-    await consortium.ask(submission(spec, jobManifest(spec, externalManifest())));
+    // As large as one may be, for a coordinator whose messages are as small as may be.
+    const layers = Array.from({ length: 800 }, (_, place) => ({
+      name: `${place}${'x'.repeat(930)}`,
+      op: 'Linear',
+    }));
+    const manifest = jobManifest(spec, externalManifest({ layers }));
+    expect(JOB_MANIFEST_BYTES_MAX - canonicalJson(manifest).length).toBeLessThan(10_000);
+    await consortium.ask(submission(spec, manifest));
     const before = await consortium.job('tiny-1', ({ probes }) => probes.length === 2);
     expect(before.probes.map(({ site: name, state }) => [name, state])).toEqual([
       ['bern', 'passed'],
@@ -71,6 +79,26 @@ describe.skipIf(skip)('a job of an external model with its weights manifest', ()
     const history = await consortium.ask<SiteHistoryView>({ kind: 'get-site', site: 'lyon' });
     expect(history.probes).toMatchObject([
       { state: 'passed', engine: 'plain python', layers: [{ layer: 'first', allowed: 1e-5 }, {}, {}] },
+    ]);
+    await consortium.ask({ kind: 'stop-job', job: 'tiny-1' });
+  });
+
+  it('goes through the conversion of a site whose program has another layout, and fails where that is wrong', async () => {
+    const consortium = await Consortium.open();
+    const keras = (...options: string[]) => {
+      const { trainers, ...own } = site('keras', ...options);
+      const weights = { framework: 'keras', format: 'safetensors' };
+      return { ...own, trainers: { 'tiny-net': { ...trainers['tiny-net'], weights } } };
+    };
+    await consortium.join('bern', keras());
+    await consortium.join('lyon', keras('transposed'));
+    await consortium.online(2);
+    const spec = job();
+    await consortium.ask(submission(spec, jobManifest(spec, externalManifest())));
+    const { probes } = await consortium.job('tiny-1', (view) => view.probes.length === 2);
+    expect(probes.map(({ site: name, state }) => [name, state])).toEqual([
+      ['bern', 'passed'],
+      ['lyon', 'failed'],
     ]);
     await consortium.ask({ kind: 'stop-job', job: 'tiny-1' });
   });

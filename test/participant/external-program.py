@@ -1,8 +1,8 @@
 """A command trainer of a model that no job describes, in nothing but Python: four features, a square layer, its tanh, and
 two outputs. It answers probes, and "trains" by moving every weight by a hundredth.
 
-external-program.py [transposed | silent | endless] TASK_FOLDER: reads its square matrix the wrong way round; answers without
-the end of the model; gives infinite outputs.
+external-program.py [keras] [transposed | silent | endless] TASK_FOLDER: has its matrices as Keras has them; reads its square
+matrix the wrong way round; answers without the end of the model; gives infinite outputs.
 """
 
 import array
@@ -12,7 +12,7 @@ import struct
 import sys
 from pathlib import Path
 
-folder, mistakes = Path(sys.argv[-1]), sys.argv[1:-1]
+folder, options = Path(sys.argv[-1]), sys.argv[1:-1]
 task = json.loads((folder / "task.json").read_text("utf-8"))
 
 
@@ -37,10 +37,17 @@ def write(name, tensors):
     (folder / name).write_bytes(struct.pack("<Q", len(text)) + text + content)
 
 
+def transposed(shape, values):
+    rows, columns = shape
+    return [columns, rows], [values[row * columns + column] for column in range(columns) for row in range(rows)]
+
+
 base = read("base.safetensors")
-if "transposed" in mistakes:
-    (rows, columns), values = base["first.weight"]
-    base["first.weight"] = [rows, columns], [values[row * columns + column] for column in range(columns) for row in range(rows)]
+if "keras" in options:
+    names = {name: name.replace("/kernel", ".weight").replace("/bias", ".bias") for name in base}
+    base = {names[name]: transposed(*tensor) if len(tensor[0]) == 2 else tensor for name, tensor in base.items()}
+if "transposed" in options:
+    base["first.weight"] = transposed(*base["first.weight"])
 
 
 def linear(layer, shape, values):
@@ -63,8 +70,8 @@ if task["task"] == "probe":
         last = linear("last", shape, [math.tanh(value) for value in first])
         answer[f"{kind}/layer/first"] = shape, first
         answer[f"{kind}/layer/last"] = last
-        if "silent" not in mistakes:
-            answer[f"{kind}/output/0"] = (last[0], [math.inf] * len(last[1])) if "endless" in mistakes else last
+        if "silent" not in options:
+            answer[f"{kind}/output/0"] = (last[0], [math.inf] * len(last[1])) if "endless" in options else last
     write("outputs.safetensors", answer)
     (folder / "result.json").write_text(json.dumps({"backend": "plain python"}))
 else:

@@ -252,37 +252,29 @@ const spec = fc
     }),
   );
 
+const assigned = {
+  id: assignmentOf,
+  job: label,
+  round: uint32,
+  attempt: uint32,
+  baseVersion: uint32,
+  baseDigest: digest,
+  remainingMs: uint32,
+};
+
 export const coordinatorMessage: fc.Arbitrary<CoordinatorMessage> = fc.oneof(
   fc.record({
     kind: fc.constant('assignment' as const),
-    assignment: fc.record({
-      id: assignmentOf,
-      job: label,
-      round: uint32,
-      attempt: uint32,
-      task,
-      baseVersion: uint32,
-      baseDigest: digest,
-      remainingMs: uint32,
-      spec,
-      constants: fc.option(constants, { nil: undefined }),
-    }),
-  }),
-  fc.record({
-    kind: fc.constant('assignment' as const),
-    assignment: fc.record({
-      id: assignmentOf,
-      job: label,
-      round: uint32,
-      attempt: uint32,
-      task: fc.constant('probe' as const),
-      baseVersion: uint32,
-      baseDigest: digest,
-      remainingMs: uint32,
-      spec: fc.constant(EXTERNAL_JOB),
-      constants: fc.constant(undefined),
-      weightsManifest: fc.constant(jobManifest(EXTERNAL_JOB, externalManifest())),
-    }),
+    assignment: fc.oneof(
+      fc.record({ ...assigned, task, spec, constants: fc.option(constants, { nil: undefined }) }),
+      fc.record({
+        ...assigned,
+        task: fc.constant('probe' as const),
+        spec: fc.constant(EXTERNAL_JOB),
+        constants: fc.constant(undefined),
+        weightsManifest: fc.constant(jobManifest(EXTERNAL_JOB, externalManifest())),
+      }),
+    ),
   }),
   fc.record({ kind: fc.constant('withdrawal' as const), assignment: assignmentOf, reason: text }),
   fc.record({ kind: fc.constant('heartbeat-seen' as const), coordinatorTime: whole }),

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { manifestOf } from '../../src/rounds/job.ts';
 import { jobFileSchema, jobOfFile } from '../../src/rounds/job-file.ts';
 import { jobManifest, parseJobManifest } from '../../src/rounds/job-manifest.ts';
+import { manifestFaults } from '../../src/weights/schema/weights-manifest.ts';
 import { EXTERNAL_TENSORS, externalJob, externalJobFile, externalManifest } from './external-model.ts';
 import { jobOf } from './federation.ts';
 
@@ -94,6 +95,13 @@ describe('the file of a job', () => {
 });
 
 describe('the manifest beside a job', () => {
+  it('is taken without making its probes, which takes long where they are large', () => {
+    const { probe } = externalManifest();
+    const manifest = { ...externalManifest(), probe: { ...probe, inputs: [{ shape: [3, 8, 8] }] } };
+    expect(parseJobManifest(manifest).ok).toBe(true);
+    expect(manifestFaults(externalManifest(manifest))).toEqual([expect.stringContaining('is square')]);
+  });
+
   it('travels without what nobody compares, and is still a manifest', () => {
     const manifest = externalManifest();
     const travelling = jobManifest(externalJob(), {

@@ -135,12 +135,13 @@ export function manifestText(manifest: WeightsManifest): string {
 
 /**
  * What a manifest says that cannot be: names twice, pieces of unknown tensors, orders that are none, elements that are
- * gained or lost. Sentences without their full stop; made for files that came from elsewhere.
+ * gained or lost; and unless `plan` is false, probes that would hide mistakes, which are made for this. Sentences without
+ * their full stop; made for files that came from elsewhere.
  */
-export function manifestFaults(manifest: WeightsManifest): readonly string[] {
+export function manifestFaults(manifest: WeightsManifest, plan = true): readonly string[] {
   const { schema, tensors, mapping, history, probe } = manifest;
   const shapes = new Map(tensors.map((tensor) => [tensor.name, tensor.shape]));
-  const faults: string[] = probe ? [...probeFaults(probe)] : [];
+  const faults: string[] = probe ? [...probeFaults(probe, plan)] : [];
   if (history) faults.push(...historyFaults(history, schema.version));
   for (const tensor of tensors) {
     if (tensor.since !== undefined && !cameWithin(schema.version, tensor.since, tensor.default)) {
