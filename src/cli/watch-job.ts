@@ -1,4 +1,5 @@
 import type { JobView, RoundView } from '../protocol/views.ts';
+import type { EpochMs } from '../vocabulary/ids.ts';
 import { readableBytes, readableTime } from './output.ts';
 
 /** Phases that take long enough to be worth a line. */
@@ -8,7 +9,11 @@ const ANNOUNCED: ReadonlySet<string> = new Set(['recruiting', 'counting', 'train
  * What happened to a job between two views of it, as plain lines for a log or a pipe. The same view again says
  * nothing. `before` is undefined at the first view, which tells what has been so far in one line.
  */
-export function describeChange(before: JobView | undefined, after: JobView): readonly string[] {
+export function describeChange(
+  before: JobView | undefined,
+  after: JobView,
+  now: EpochMs = Date.now(),
+): readonly string[] {
   const lines: string[] = [];
   const name = `job ${after.job}`;
   if (!before) lines.push(`${name}: ${after.state}, version ${after.version} of ${after.rounds} rounds`);
@@ -32,7 +37,10 @@ export function describeChange(before: JobView | undefined, after: JobView): rea
       `${name}: round ${after.round}/${after.rounds}${attempt}, ${after.phase}${who ? ` (${who})` : ''}`,
     );
   }
-  if (after.waitingFor !== null && after.waitingFor !== before?.waitingFor) {
+  const wait = retryText(after, now);
+  if (wait !== undefined && after.retryAt !== before?.retryAt) {
+    lines.push(`${name}: round ${after.round}/${after.rounds} ${wait}: ${after.waitingFor}`);
+  } else if (after.waitingFor !== null && after.waitingFor !== before?.waitingFor) {
     const until = after.deadlineAt === null ? '' : ` until ${readableTime(after.deadlineAt)}`;
     lines.push(`${name}: waiting${until}: ${after.waitingFor}`);
   }
@@ -54,6 +62,12 @@ export function describeChange(before: JobView | undefined, after: JobView): rea
     lines.push(`${name}: ${after.state}${after.reason ? `: ${after.reason}` : ''}${model}`);
   }
   return lines;
+}
+
+/** `tries again in 12 s` of a round whose attempt was abandoned; undefined where it is not to wait. */
+export function retryText({ retryAt }: JobView, now: EpochMs = Date.now()): string | undefined {
+  if (retryAt === null || retryAt === undefined) return undefined;
+  return `tries again in ${Math.max(0, Math.ceil((retryAt - now) / 1000))} s`;
 }
 
 function describeRound(job: JobView, round: RoundView): string {

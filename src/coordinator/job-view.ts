@@ -39,6 +39,7 @@ export function jobView(state: JobState, { refused, late }: Untaken = { refused:
     attempt: Math.min(state.attempt, state.spec.attemptsMax),
     modelDigest: state.history.at(-1)?.modelDigest ?? state.initialModelDigest,
     deadlineAt: state.deadlineAt ?? null,
+    retryAt: state.ended ? null : (state.retryAt ?? null),
     waitingFor: waitingFor(state),
     acceptedUpdates: state.history.reduce((sum, past) => sum + past.updates.length, 0) + state.accepted.size,
     refusedUpdates: refused,
@@ -155,7 +156,10 @@ export function modelViews(state: JobState): readonly ModelView[] {
 
 function waitingFor(state: JobState): string | null {
   if (state.phase !== 'recruiting' || state.ended) return null;
-  const { spec, online } = state;
+  const { spec, online, retryAt, attempt, abandoned } = state;
+  if (retryAt !== undefined) {
+    return `attempt ${attempt - 1} of ${spec.attemptsMax} was abandoned because ${abandoned.at(-1)}`;
+  }
   const ready = eligibleSites(state);
   const lacking = [...online.keys()].sort().flatMap((site) => {
     const lack = lackOf(state, site);

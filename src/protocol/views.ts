@@ -187,8 +187,10 @@ export interface JobView {
   readonly submittedAt: EpochMs;
   readonly endedAt: EpochMs | null;
   readonly deadlineAt: EpochMs | null;
+  /** When a round whose attempt was abandoned is tried again; null where it is not to wait, undefined from coordinators of before. */
+  readonly retryAt?: EpochMs | null;
   readonly reason: string | null;
-  /** While it recruits: how many sites are ready, how many it wants, and why connected ones cannot take part. */
+  /** While it recruits: how many sites are ready, how many it wants, and why connected ones cannot take part; before `retryAt`, why. */
   readonly waitingFor: string | null;
   readonly acceptedUpdates: number;
   /** Since the coordinator started, as are the late ones. */

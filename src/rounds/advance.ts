@@ -5,7 +5,7 @@ import { probeAssignmentId } from './current-assignment.ts';
 import type { JobEvent } from './job-event.ts';
 import { type JobState, settledCount } from './job-state.ts';
 import { askedFeatures } from './judge-report.ts';
-import { liveParticipants, patienceEndsAt } from './patience.ts';
+import { liveParticipants, patienceEndsAt, waitsToRetry } from './patience.ts';
 import { seededRandom, shuffled } from './seeded-random.ts';
 import { cut, REASONS_LENGTH_MAX } from './short-text.ts';
 import { combineStatistics } from './statistics.ts';
@@ -85,6 +85,8 @@ function recruit(turn: Turn): void {
     end(turn, 'finished', `all ${spec.rounds} rounds are done`);
     return;
   }
+  if (waitsToRetry(turn.state, turn.now)) return;
+  if (turn.state.retryAt !== undefined) turn.change({ retryAt: undefined });
   if (deadlineAt === undefined) turn.armDeadline();
   const kept = keptSites(turn.state);
   const carried = [...(round === 0 ? statistics : accepted).keys(), ...kept].sort();

@@ -8,6 +8,7 @@ import type { WeightsManifest } from '../weights/schema/weights-manifest.ts';
 import type { Presence, Progress, Task } from './assignment.ts';
 import { exchangedManifest, type Job } from './job.ts';
 import type { TakenProbe } from './probe-report.ts';
+import { retryAt } from './retry-delay.ts';
 import type { FeatureConstants, FeatureSums } from './statistics.ts';
 import { bufferingOf } from './strategy.ts';
 import type { Receipt, UpdateDeclaration } from './update.ts';
@@ -174,6 +175,10 @@ export interface JobState {
   /** Evaluations of the newest version. */
   readonly evaluations: ReadonlyMap<SiteId, Evaluation>;
   readonly roundStartedAt: EpochMs;
+  /** When the current attempt began; undefined while it has not. */
+  readonly attemptStartedAt: EpochMs | undefined;
+  /** When it begins at the earliest, after one that was abandoned; undefined where nothing holds it back. */
+  readonly retryAt: EpochMs | undefined;
   readonly abandoned: readonly string[];
   readonly history: readonly CommittedRound[];
   readonly revoked: ReadonlySet<SiteId>;
@@ -237,6 +242,8 @@ export function submittedState(record: Extract<JobRecord, { kind: 'submitted' }>
     outstanding: new Map(),
     evaluations: new Map(),
     roundStartedAt: at,
+    attemptStartedAt: undefined,
+    retryAt: undefined,
     abandoned: [],
     history: [],
     revoked: new Set(),
@@ -266,6 +273,8 @@ export function apply(state: JobState, record: Exclude<JobRecord, { kind: 'submi
         participants: new Map(record.cohort.map((site) => [site, participantOf(state, site)])),
         outstanding: outstandingAfter(state, record),
         roundStartedAt: record.attempt === 1 ? record.at : state.roundStartedAt,
+        attemptStartedAt: record.at,
+        retryAt: undefined,
       };
     case 'participant-added':
       return {
@@ -302,6 +311,8 @@ export function apply(state: JobState, record: Exclude<JobRecord, { kind: 'submi
         participants: new Map(),
         accepted: new Map([...state.accepted].filter(([site]) => !record.dropped.includes(site))),
         abandoned: [...state.abandoned, record.reason],
+        attemptStartedAt: undefined,
+        retryAt: retryAt(state.spec, record.attempt, state.attemptStartedAt),
         deadlineAt: undefined,
       };
     case 'version-committed':
@@ -393,6 +404,7 @@ function nextRound(state: JobState): JobState {
     attempt: 1,
     participants: new Map(),
     statistics: new Map(),
+    attemptStartedAt: undefined,
     abandoned: [],
     deadlineAt: undefined,
   };

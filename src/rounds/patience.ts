@@ -27,6 +27,11 @@ export function patienceEndsAt(state: JobState, site: SiteId): EpochMs | undefin
   return since === undefined ? state.patientUntil : since + patienceMs(state);
 }
 
+/** Whether an attempt at the round was abandoned, and the next one is still to wait. */
+export function waitsToRetry({ phase, retryAt }: JobState, now: EpochMs): boolean {
+  return phase === 'recruiting' && retryAt !== undefined && now < retryAt;
+}
+
 /** When the job is next to be woken by a tick, if nothing else happens; undefined when nothing is due. */
 export function wakeAt(state: JobState, now: EpochMs): EpochMs | undefined {
   if (state.ended) return undefined;
@@ -34,6 +39,7 @@ export function wakeAt(state: JobState, now: EpochMs): EpochMs | undefined {
     state.patientUntil,
     ...liveParticipants(state).map((site) => patienceEndsAt(state, site)),
   ];
+  if (waitsToRetry(state, now)) return state.retryAt;
   const due = [state.deadlineAt, ...patience.filter((at) => at !== undefined && at > now)];
   const moments = due.filter((at) => at !== undefined);
   return moments.length > 0 ? Math.min(...moments) : undefined;

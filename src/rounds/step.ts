@@ -11,6 +11,7 @@ import { type AcceptedUpdate, currentTask, type JobState } from './job-state.ts'
 import { reportFault } from './judge-report.ts';
 import { judgeUpdate } from './judge-update.ts';
 import { patienceMs } from './patience.ts';
+import { retryDelayMs } from './retry-delay.ts';
 import { cut, REASON_LENGTH_MAX, shortText } from './short-text.ts';
 import { Turn } from './turn.ts';
 import { without, withoutMember } from './without.ts';
@@ -108,12 +109,18 @@ function start(turn: Turn, online: ReadonlyMap<SiteId, Presence>): void {
     gathering: true,
     deadlineAt: undefined,
     patientUntil,
+    retryAt: shortenedRetry(turn),
   });
   for (const [site, presence] of online) compare(turn, site, presence);
   if (phase === 'working' || (phase === 'evaluating' && turn.evaluates())) {
     turn.armDeadline();
     for (const site of online.keys()) welcome(turn, site);
   }
+}
+
+/** A clock that was set back while the coordinator was away must not make a retry wait for longer than it was to. */
+function shortenedRetry({ state: { retryAt, spec, attempt }, now }: Turn): EpochMs | undefined {
+  return retryAt === undefined ? undefined : Math.min(retryAt, now + retryDelayMs(spec, attempt - 1));
 }
 
 function report(turn: Turn, site: SiteId, assignment: AssignmentId, result: ReportResult): void {

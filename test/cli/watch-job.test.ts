@@ -144,3 +144,13 @@ test('a site that the job goes on without is told once, with the reason', () => 
   expect(describeChange(view({}), left)).toEqual(['job heart: c left out: Column glucose differs.']);
   expect(describeChange(left, view({ exclusions: [exclusion] }))).toEqual([]);
 });
+
+test('a round that is to be tried again is told with the time until then, once, and why', () => {
+  const why = 'attempt 1 of 3 was abandoned because only 0 of 2 sites could still answer';
+  const waiting = view({ phase: 'recruiting', attempt: 2, retryAt: 62_400, waitingFor: why });
+  const lines = describeChange(view({}), waiting, 50_000);
+  expect(lines.at(-1)).toMatch(
+    /^job heart: round \d+\/\d+ tries again in 13 s: attempt 1 of 3 was abandoned/,
+  );
+  expect(describeChange(waiting, waiting, 51_000)).toEqual([]);
+});

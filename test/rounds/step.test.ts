@@ -1,10 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { encodedBytes } from '../../src/aggregation/encodings/payload-encoding.ts';
-import { exclusionViews } from '../../src/coordinator/job-view.ts';
+import { exclusionViews, jobView } from '../../src/coordinator/job-view.ts';
 import { problem } from '../../src/errors/problem.ts';
 import type { JobEvent } from '../../src/rounds/job-event.ts';
 import { type JobState, recover } from '../../src/rounds/job-state.ts';
+import { wakeAt } from '../../src/rounds/patience.ts';
 import type { AssignmentId, SiteId } from '../../src/vocabulary/ids.ts';
 import { A, B, C, D, digest, FIRST_RELEASE, JOB, jobOf, PRESENCE, Rehearsal } from './federation.ts';
 
@@ -247,6 +248,63 @@ describe('a round', () => {
     expect(job.state.ended?.reason).toContain("The site's policy does not allow this.");
   });
 
+  test('that fails at once is tried again after a delay that grows, over a restart too', () => {
+    const job = new Rehearsal(jobOf({ attemptsMax: 4, deadlineMs: 40_000 })).come(A, B, C);
+    const failure = { kind: 'failure', problem: problem('TRAINER_FAILED', { reason: 'exit 1' }) } as const;
+    const failAtOnce = () => {
+      const assignment = `${JOB}/1/${job.state.attempt}/train` as AssignmentId;
+      for (const site of [A, B]) job.feed({ kind: 'reported', site, assignment, result: failure });
+    };
+    const waits: number[] = [];
+    for (const delay of [1000, 4000, 16_000]) {
+      failAtOnce();
+      const due = wakeAt(job.state, job.now) ?? 0;
+      waits.push(due - job.now);
+      expect(job.told(C)).toEqual(['withdrawal']);
+      job.wait(delay - 1).come(C);
+      expect(job.state.phase).toBe('recruiting');
+      expect(recover(job.records)?.retryAt).toBe(due);
+      job.wait(1);
+      expect(job.state).toMatchObject({ phase: 'working', retryAt: undefined });
+      expect(job.told(A)).toEqual(['assignment']);
+    }
+    expect(waits).toEqual([1000, 4000, 16_000]);
+    failAtOnce();
+    expect(job.state.ended).toMatchObject({ outcome: 'failed' });
+    expect(wakeAt(job.state, job.now)).toBeUndefined();
+  });
+
+  test('waits the same after a restart, and no longer where the clock was set back meanwhile', () => {
+    const job = new Rehearsal(jobOf({ deadlineMs: 40_000 })).come(A, B, C);
+    const assignment = `${JOB}/1/1/train` as AssignmentId;
+    for (const site of [A, B])
+      job.feed({ kind: 'answered', site, assignment, problem: problem('POLICY_DENIED', { what: 'this' }) });
+    const online = new Map([A, B, C].map((site) => [site, PRESENCE]));
+    job.state = recover(job.records)!;
+    job.now += 400;
+    job.feed({ kind: 'started', online });
+    expect(job.state.phase).toBe('recruiting');
+    expect(wakeAt(job.state, job.now)).toBe(job.now + 600);
+    expect(jobView(job.state)).toMatchObject({
+      retryAt: job.now + 600,
+      waitingFor: expect.stringContaining(
+        'attempt 1 of 3 was abandoned because only 1 of 2 sites could still answer',
+      ),
+    });
+    job.state = recover(job.records)!;
+    job.now -= 86_400_000;
+    job.feed({ kind: 'started', online });
+    expect(wakeAt(job.state, job.now)).toBe(job.now + 1000);
+  });
+
+  test('that took longer than the delay is tried again at once', () => {
+    const job = new Rehearsal(jobOf({ deadlineMs: 40_000 })).come(A, B, C).wait(5000);
+    const assignment = `${JOB}/1/1/train` as AssignmentId;
+    for (const site of [A, B])
+      job.feed({ kind: 'answered', site, assignment, problem: problem('POLICY_DENIED', { what: 'this' }) });
+    expect(job.state).toMatchObject({ phase: 'working', attempt: 2 });
+  });
+
   test('fails its job after the last attempt', () => {
     const job = new Rehearsal(jobOf({ attemptsMax: 2 })).come(A, B, C).wait(1000).wait(1000);
     expect(job.state.ended).toMatchObject({ outcome: 'failed' });
@@ -298,6 +356,7 @@ describe('a round', () => {
     const corrupt = { code: 'STORE_CORRUPT', details: { what: 'b' } } as const;
     job.feed({ kind: 'aggregation-failed', round: 1, problem: corrupt, culprits: [B] });
     expect([...job.state.accepted.keys()]).toEqual([A, C]);
+    job.wait(25);
     expect(job.told(B)).toEqual(['assignment']);
   });
 

@@ -1,7 +1,9 @@
 import { stalenessWeight } from '../../src/aggregation/rules/buffered-mean.ts';
 import type { Problem } from '../../src/errors/problem.ts';
 import type { Assignment, CoordinatorMessage } from '../../src/rounds/assignment.ts';
-import type { JobState } from '../../src/rounds/job-state.ts';
+import type { Job } from '../../src/rounds/job.ts';
+import type { JobRecord, JobState } from '../../src/rounds/job-state.ts';
+import { retryDelayMs } from '../../src/rounds/retry-delay.ts';
 import { bufferingOf } from '../../src/rounds/strategy.ts';
 import type { Receipt, UpdateDeclaration } from '../../src/rounds/update.ts';
 import type { SiteId } from '../../src/vocabulary/ids.ts';
@@ -71,6 +73,19 @@ export class Oracle implements Witness {
       `version ${version} was told as ${before} and as ${told}`,
     );
     this.versions.set(version, told);
+  }
+
+  /** No attempt at a round begins sooner after the one before it than the delay that grows allows. */
+  judgeAttempts(spec: Job, records: readonly JobRecord[]): void {
+    let before: Extract<JobRecord, { kind: 'attempt-started' }> | undefined;
+    for (const record of records) {
+      if (record.kind !== 'attempt-started') continue;
+      const again = before?.round === record.round && record.attempt > before.attempt;
+      const due = again ? before!.at + retryDelayMs(spec, before!.attempt) : record.at;
+      const { round, attempt, at } = record;
+      this.expect(at >= due, `attempt ${attempt} at round ${round} began ${due - at} ms too soon`);
+      before = record;
+    }
   }
 
   /** The verdict over the end state. `weights` are those of the newest version; `excused` lost their place openly. */

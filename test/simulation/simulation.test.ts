@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
+import { decodeRecord } from '../../src/coordinator/record-codec.ts';
 import { KEPT } from './kept.ts';
-import { bufferedScenarioOf, scenarioOf } from './scenario.ts';
+import { bufferedScenarioOf, type Fault, scenarioOf } from './scenario.ts';
 import { run } from './world.ts';
 
 describe('a federation under faults', () => {
@@ -42,6 +43,29 @@ describe('a federation under faults', () => {
       expect(second).toEqual(first);
       expect(first.trace).not.toBe('');
     }
+  });
+
+  test('does not use up its attempts at once where every trainer fails for good', async () => {
+    const { faults: _, ...scenario } = scenarioOf(1);
+    const faults = Array.from(
+      { length: 60 },
+      (_, count): Fault => ({
+        ...{ at: 0, kind: 'trainer-fails', site: count % scenario.sites },
+      }),
+    );
+    const { violations, outcome, trace } = await run({ ...scenario, attemptsMax: 4, faults });
+    expect(outcome).toBe('failed');
+    expect(violations).toEqual([
+      expect.stringMatching(/^nothing was in the way, but: .* was abandoned 4 times/),
+    ]);
+    const records = trace.split('\n').map((line) => decodeRecord(new TextEncoder().encode(line)));
+    const begun = records.flatMap((record) => (record.kind === 'attempt-started' ? [record.at] : []));
+    expect(begun).toHaveLength(4);
+    const waits = begun.slice(1).map((at, place) => at - begun[place]!);
+    // A fortieth of 1,500 ms, and four times as long each time: 38, 150, 600.
+    expect(waits[0]).toBeGreaterThanOrEqual(38);
+    expect(waits[1]).toBeGreaterThanOrEqual(150);
+    expect(waits[2]).toBeGreaterThanOrEqual(600);
   });
 
   test.each(KEPT)('stays right where it once was wrong: $was', async ({ scenario }) => {

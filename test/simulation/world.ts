@@ -1,3 +1,4 @@
+import { decodeRecord } from '../../src/coordinator/record-codec.ts';
 import { type Job, jobSchema, manifestOf } from '../../src/rounds/job.ts';
 import { seededRandom } from '../../src/rounds/seeded-random.ts';
 import type { JobId, SiteId } from '../../src/vocabulary/ids.ts';
@@ -93,6 +94,7 @@ export async function run(scenario: Scenario): Promise<Outcome> {
     if (weights) oracle.judge(state, weights, { sites: scenario.sites, tensors: tensorsOf(spec) }, excused);
   }
   const records = coordinator.disk.journals.get(`job-${JOB}`) ?? [];
+  oracle.judgeAttempts(spec, records.map(decodeRecord));
   return {
     violations: [...oracle.violations, ...coordinator.accidents],
     outcome: state?.ended?.outcome ?? 'unknown',

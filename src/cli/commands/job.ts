@@ -13,7 +13,7 @@ import { type Column, renderFields, renderTable } from '../table.ts';
 import type { Terminal } from '../terminal.ts';
 import { contributorText, untakenText } from '../update-text.ts';
 import { watchAgain } from '../watch-again.ts';
-import { mean } from '../watch-job.ts';
+import { mean, retryText } from '../watch-job.ts';
 
 const SUMMARY: readonly Column<JobSummaryView>[] = [
   { title: 'JOB', cell: (job) => job.job },
@@ -165,6 +165,10 @@ async function watch(context: CommandContext, job: string, display: ProgressDisp
   return last?.state === 'finished' ? EXIT.ok : EXIT.checkFailed;
 }
 
+function isSaid(text: string | null | undefined): text is string {
+  return text !== null && text !== undefined;
+}
+
 /** A metric as the plain mean of what sites reported; hospitals count alike, however many rows they have. */
 function meanOverSites(
   reports: readonly { readonly metrics: Readonly<Record<string, number>> }[],
@@ -189,7 +193,7 @@ function drawJob(view: JobView): string {
   const head = renderFields([
     ['job', view.job],
     ['state', view.reason ? `${view.state}: ${view.reason}` : view.state],
-    ['phase', view.waitingFor === null ? view.phase : `${view.phase}: ${view.waitingFor}`],
+    ['phase', [view.phase, retryText(view), view.waitingFor].filter(isSaid).join(': ')],
     ['round', `${view.round}/${view.rounds}, attempt ${view.attempt}`],
     ['version', view.version],
     ['model', view.modelDigest],
