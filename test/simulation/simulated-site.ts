@@ -369,8 +369,10 @@ export class SimulatedSite {
       const answer = await this.call(declaration, bytes);
       if (!current()) return;
       if (answer?.ok) {
+        this.running.delete(assignment.id);
         this.react({ kind: 'receipted', assignment: assignment.id });
       } else if (answer && !RETRYABLE.has(answer.refusal.code)) {
+        this.running.delete(assignment.id);
         this.react({ kind: 'refused', assignment: assignment.id, problem: answer.refusal });
       } else {
         await new Promise<void>((resolve) => {
