@@ -2,6 +2,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import {
   chmodSync,
   copyFileSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readFileSync,
@@ -71,9 +72,22 @@ test('the GitHub action annotates, writes its summary and its reports, and fails
   const outputs = readFileSync(join(folder, 'output.txt'), 'utf8').trim().split('\n');
   const sarif = outputs[0]!.replace('sarif=', '');
   expect(JSON.parse(readFileSync(sarif, 'utf8'))).toMatchObject({ version: '2.1.0' });
-  expect(outputs[1]).toBe(`junit=${join(folder, 'weights.junit.xml')}`);
+  expect(outputs[1]).toBe(`junit=${sarif.replace(/sarif$/, 'junit.xml')}`);
   const good = runAction({ ...given, candidate: 'good.safetensors' });
   expect([good.status, good.stdout]).toEqual([0, '']);
+  // Two checks of one job have reports of their own.
+  expect(readFileSync(join(folder, 'output.txt'), 'utf8')).not.toContain(sarif);
+});
+
+test('a check that could not be made is said by the GitHub action, and leaves no report of another', () => {
+  const missing = runAction({ command: COMMAND, reference: 'reference.safetensors', candidate: 'none.h5' });
+  expect(missing.status).toBe(2);
+  expect(missing.stdout).toBe(
+    '::error title=weights check::none.h5 was not checked (exit code 2); the log says why\n',
+  );
+  expect(readFileSync(join(folder, 'summary.md'), 'utf8')).toBe('## Weights: not checked (exit code 2)\n');
+  const [sarif = ''] = readFileSync(join(folder, 'output.txt'), 'utf8').split('\n');
+  expect(existsSync(sarif.replace('sarif=', ''))).toBe(false);
 });
 
 test('the GitLab template writes the reports that it names, and fails where the check does', () => {
