@@ -4,6 +4,7 @@ import { type CanonicalSide, canonicalSide, termsOf } from './canonical-side.ts'
 import { compareTensor } from './compare-tensor.ts';
 import { differenceOf } from './difference.ts';
 import { explainFailures } from './explain-failures.ts';
+import { foldedNorms } from './folded-norms.ts';
 import { checkInventory, finding } from './inventory.ts';
 import { nothingConverted } from './nothing-converted.ts';
 import { fingerprint } from './precision.ts';
@@ -137,6 +138,6 @@ export function checkWeights(
     candidate,
     mapping,
     results,
-    nothingConverted(findings, mapping, candidate),
+    foldedNorms(nothingConverted(findings, mapping, candidate), candidate),
   );
 }

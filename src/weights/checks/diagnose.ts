@@ -41,7 +41,8 @@ export function diagnose(mismatch: Mismatch): Diagnosis {
     otherTensor(mismatch) ??
     (mismatch.numbers && roundingCause(mismatch.numbers.reference, mismatch.numbers.candidate)) ??
     flattenCause(mismatch) ??
-    channelCause(mismatch) ?? {
+    channelCause(mismatch) ??
+    scaledChannels(mismatch) ?? {
       rule: 'WC201',
       message: 'no known mistake explains the difference',
     }
@@ -132,6 +133,37 @@ function channelCause({ shape, reference, candidate }: Mismatch): Diagnosis | un
     message: `${moved} of ${channels.order.length} ${which} stand in other places`,
     channels,
   };
+}
+
+/** Every output channel times a factor of its own, as a batch norm that was folded into the layer leaves it. */
+function scaledChannels({ shape, numbers }: Mismatch): Diagnosis | undefined {
+  const channels = shape[0] ?? 0;
+  if (!numbers || channels < 2 || numbers.reference.length < 2 * channels) return undefined;
+  const length = numbers.reference.length / channels;
+  const factors = Array.from({ length: channels }, (_, channel) => {
+    const part = (values: Float32Array) => values.subarray(channel * length, (channel + 1) * length);
+    return factorOf(part(numbers.reference), part(numbers.candidate));
+  });
+  if (factors.some((factor) => factor === undefined)) return undefined;
+  const told = [Math.min(...(factors as number[])), Math.max(...(factors as number[]))];
+  return {
+    rule: 'WC211',
+    message: `every output channel is that of the reference times a factor of its own, ${told.map((factor) => factor.toPrecision(3)).join(' to ')}`,
+  };
+}
+
+/** The one factor between two runs of numbers, as far as float32 tells; undefined where there is none. */
+function factorOf(reference: Float32Array, candidate: Float32Array): number | undefined {
+  const largest = reference.reduce(
+    (best, value, at) => (Math.abs(value) > Math.abs(reference[best]!) ? at : best),
+    0,
+  );
+  const factor = candidate[largest]! / reference[largest]!;
+  if (!Number.isFinite(factor) || factor === 0) return undefined;
+  const within = 1e-5 * Math.abs(candidate[largest]!);
+  return reference.every((value, at) => Math.abs(candidate[at]! - value * factor) <= within)
+    ? factor
+    : undefined;
 }
 
 /** A Linear that was treated as if a map had been flattened before it, where the mapping knows of none, or another. */

@@ -25,8 +25,7 @@ export const RULES_ZH = {
   WC101: {
     title: '缺少张量',
     finds: '参考文件中的某个张量不在待检文件中。',
-    remedy:
-      '某一层被丢弃、偏置丢失，或名称改变而没有映射。ONNX 导出器会把批归一化并入其前的卷积：请以 TrainingMode.PRESERVE 导出；否则请把映射写入清单，或说明理由后忽略该张量。',
+    remedy: '某一层被丢弃、偏置丢失，或名称改变而没有映射。请把映射写入清单，或说明理由后忽略该张量。',
   },
   WC102: {
     title: '多余张量',
@@ -88,6 +87,12 @@ export const RULES_ZH = {
     finds: '一个文件的名称是另一个文件的名称加上前缀。',
     remedy:
       '包装器留下了自己的名称，例如 DataParallel 的 module.，或该文件是检查点，模型位于其中的一部分。请保存模型本身的 state_dict，或用 --prefix 或 --against-prefix 指明所指的部分。',
+  },
+  WC114: {
+    title: '归一化被并入',
+    finds: '参考文件的批归一化不在 ONNX 计算图中。',
+    remedy:
+      '导出器把它们并入了前面的层，并改变了那些层的权重。请先调用 eval()，再以 optimize=False 导出；若使用 dynamo=False，则以 training=TrainingMode.PRESERVE 导出。',
   },
   WC201: {
     title: '数值不同',

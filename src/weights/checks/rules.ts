@@ -35,7 +35,7 @@ export const RULES = {
     severity: 'error',
     finds: 'A tensor of the reference is not in the candidate.',
     remedy:
-      'A layer was dropped, a bias was lost, or a name changed without a mapping. ONNX exporters fold a batch norm into the convolution before it: export with TrainingMode.PRESERVE. Else write the mapping into the manifest, or ignore the tensor with a reason.',
+      'A layer was dropped, a bias was lost, or a name changed without a mapping. Write the mapping into the manifest, or ignore the tensor with a reason.',
   },
   WC102: {
     name: 'tensor-extra',
@@ -129,6 +129,14 @@ export const RULES = {
     finds: 'The names of one file are those of the other behind a prefix.',
     remedy:
       'A wrapper left its name, as DataParallel does with module., or the file is a checkpoint that holds the model in a part of its own. Save the state_dict of the model itself, or say with --prefix or --against-prefix that this part is meant.',
+  },
+  WC114: {
+    name: 'norm-folded',
+    category: 'inventory',
+    severity: 'error',
+    finds: 'Batch norms of the reference are not in the ONNX graph.',
+    remedy:
+      'The exporter folded them into the layers before them, whose weights it changed. Put the model into eval() and export it with optimize=False, or, with dynamo=False, with training=TrainingMode.PRESERVE.',
   },
   WC201: {
     name: 'values-differ',

@@ -70,3 +70,13 @@ test('a checkpoint that holds the model and its average is not guessed at: both 
     'the candidate holds the model of the reference behind state_dict.module. and behind ema_state_dict.; say which, such as --prefix state_dict.module.',
   );
 });
+
+test('batch norms that an exporter folded away are one finding, which says how to export', async () => {
+  const { verdict, findings } = await check('scan-folded.onnx', 'scan.pt');
+  expect(verdict).toBe('failed');
+  expect(findings[0]).toMatchObject({
+    rule: 'WC114',
+    message: 'the graph has no batch norm norm',
+  });
+  expect(findings.filter(({ tensor }) => tensor?.startsWith('norm.'))).toEqual([]);
+});

@@ -314,6 +314,15 @@ export const LAYOUT_MUTANTS: readonly Mutant[] = [
       each((value) => (value * 32) / 31),
     ),
   ),
+  keras(
+    'BatchNorm: folded into the convolution before it as well',
+    'WC211',
+    on('conv1/kernel', (tensor, canonical) => {
+      const { values: variances } = canonical.get('bn1.running_var')!;
+      const scaled = tensor.values.map((value, at) => value / Math.sqrt(variances[at % 6]! + 1e-5));
+      return { ...tensor, values: scaled };
+    }),
+  ),
   keras('LayerNorm: gamma and beta exchanged', 'WC206', swap('ln/gamma', 'ln/beta')),
   keras('GroupNorm: channels of another group', 'WC208', on('group/gamma', along(0, turned))),
   keras('Embedding: rows moved by one', 'WC208', on('words/embeddings', along(0, turned))),
