@@ -9,6 +9,15 @@ import type { Receipt, UpdateDeclaration } from '../../src/rounds/update.ts';
 import type { SiteId } from '../../src/vocabulary/ids.ts';
 import type { Witness } from './simulated-site.ts';
 
+/** What the weights of a version are made of. */
+export interface Slots {
+  readonly sites: number;
+  /** Tensors that hold all slots each. */
+  readonly tensors: number;
+  /** What the update of the site at this place holds in its slot: 1, or where it is encoded what it decodes to. */
+  readonly slotValue: (declaration: UpdateDeclaration, place: number) => number;
+}
+
 /**
  * Knows what may not happen. Each site's update is 1 in a slot of its own round and place and 0 elsewhere, with
  * weight 1; so after a round of n contributors its slots hold exactly 1/n for each contributor and 0 for everyone
@@ -92,7 +101,7 @@ export class Oracle implements Witness {
   judge(
     state: JobState,
     weights: Float32Array,
-    { sites, tensors }: { readonly sites: number; readonly tensors: number },
+    { sites, tensors, slotValue }: Slots,
     excused: ReadonlySet<SiteId>,
   ): void {
     this.expect(
@@ -125,13 +134,15 @@ export class Oracle implements Witness {
         const name = `${key.site}/${key.round}`;
         this.expect(!counted.has(name), `the update of ${name} counts twice`);
         counted.set(name, digest);
-        const place = (key.round - 1) * sites + Number(key.site.slice('site-'.length));
+        const own = Number(key.site.slice('site-'.length));
+        const place = (key.round - 1) * sites + own;
         for (let tensor = 0; tensor < tensors; tensor++) {
           const owners = having(tensor).map((update) => update.declaration);
           const divisor = owners.reduce((sum, { sampleCount }) => sum + sampleCount, 0);
           if (!owners.includes(declaration)) continue;
-          const share = (declaration.sampleCount * stalenessWeight(staleness, exponent)) / divisor;
-          slots[(tensor * weights.length) / tensors + place]! += share;
+          const weight = declaration.sampleCount * stalenessWeight(staleness, exponent);
+          slots[(tensor * weights.length) / tensors + place]! +=
+            (weight * slotValue(declaration, own)) / divisor;
         }
       }
       const told = this.versions.get(round);

@@ -1,3 +1,4 @@
+import { ENCODING_NAMES, type PayloadEncoding } from '../../src/aggregation/encodings/payload-encoding.ts';
 import { type SeededRandom, seededRandom } from '../../src/rounds/seeded-random.ts';
 
 /** One thing that goes wrong, at a moment of virtual time (ms from the start). */
@@ -71,6 +72,8 @@ export interface Scenario {
   readonly buffering?: Buffering;
   /** The MINOR version that each site's trainer is of at first; undefined where the job names no weight schema. */
   readonly minors?: readonly number[];
+  /** Undefined where updates are float32. */
+  readonly encoding?: EncodingUse;
   readonly faults: readonly Fault[];
 }
 
@@ -80,6 +83,13 @@ export interface Buffering {
   readonly stalenessMax: number;
   /** How many times longer than the fastest each site trains. */
   readonly paces: readonly number[];
+}
+
+/** A job whose updates are encoded, by those sites that can. */
+export interface EncodingUse {
+  readonly asked: { readonly name: PayloadEncoding['name']; readonly share?: number };
+  /** Whether each site can send it; the others send float32. */
+  readonly speaks: readonly boolean[];
 }
 
 /** Virtual milliseconds after which nothing goes wrong any more. */
@@ -180,6 +190,21 @@ export function bufferedScenarioOf(seed: number): Scenario {
       bufferSize: quorum + random.below(cohortSize - quorum + 1),
       stalenessMax: random.below(6),
       paces: Array.from({ length: sites }, () => 1 + random.below(3) ** 3),
+    },
+  };
+}
+
+/** The same faults as in the scenario of a seed, asynchronous in one of three, while updates are encoded. */
+export function encodedScenarioOf(seed: number): Scenario {
+  const random = seededRandom(seed, 'encoding');
+  const { minors: _, ...scenario } = random.below(3) === 0 ? bufferedScenarioOf(seed) : scenarioOf(seed);
+  const name = ENCODING_NAMES[random.below(ENCODING_NAMES.length)]!;
+  return {
+    ...scenario,
+    faults: scenario.faults.filter(({ kind }) => kind !== 'change-version'),
+    encoding: {
+      asked: name === 'top-k' ? { name, share: 0.1 * (1 + random.below(5)) } : { name },
+      speaks: Array.from({ length: scenario.sites }, () => random.below(4) > 0),
     },
   };
 }

@@ -1,3 +1,4 @@
+import { encodeUpdate } from '../../src/aggregation/encodings/encode-update.ts';
 import { type Problem, problem } from '../../src/errors/problem.ts';
 import type { Assignment, CoordinatorMessage, Presence, ReportResult } from '../../src/rounds/assignment.ts';
 import { earlierVersion } from '../../src/rounds/earlier-version.ts';
@@ -13,6 +14,7 @@ import {
 } from '../../src/rounds/site.ts';
 import { bufferingOf } from '../../src/rounds/strategy.ts';
 import type { Receipt, UpdateDeclaration } from '../../src/rounds/update.ts';
+import { payloadEncodingOf } from '../../src/rounds/update-encoding.ts';
 import { PayloadHasher } from '../../src/sm/payload-digest.ts';
 import { sm3 } from '../../src/sm/sm3.ts';
 import type { Attendance } from '../../src/transport/desk.ts';
@@ -42,6 +44,9 @@ function presenceOf(minor: number): Presence {
 
 /** When a site that came back asks after updates that nobody has asked it for, in virtual ms. */
 const UNASKED_MS = 1000;
+
+/** No value of an update is larger. */
+const BOUND = 1e6;
 
 /** What the oracle is told. */
 export interface Witness {
@@ -79,6 +84,10 @@ export class SimulatedSite {
   losingReceipts = 0;
   doubling = 0;
   revoked = false;
+  /** What it adds in its slot of a round. */
+  private readonly value: number;
+  /** Encodings that it can send. */
+  private readonly encodings: readonly string[];
   /** The MINOR that its trainer is of. */
   minor: number;
 
@@ -90,6 +99,8 @@ export class SimulatedSite {
       link: Link;
       sites: number;
       minor: number;
+      value?: number | undefined;
+      encodings?: readonly string[] | undefined;
       witness: Witness;
     },
   ) {
@@ -100,6 +111,8 @@ export class SimulatedSite {
     this.link = ports.link;
     this.sites = ports.sites;
     this.minor = ports.minor;
+    this.value = ports.value ?? 1;
+    this.encodings = ports.encodings ?? [];
     this.witness = ports.witness;
     this.dial();
     this.beat();
@@ -166,7 +179,7 @@ export class SimulatedSite {
     this.attendance = attendance;
     // What the process before was still to hear is lost with its connection.
     this.queue = Promise.resolve();
-    this.say({ kind: 'presence', presence: presenceOf(this.minor) });
+    this.say({ kind: 'presence', presence: { ...presenceOf(this.minor), encodings: this.encodings } });
     this.react({ kind: 'connected' });
   }
 
@@ -246,7 +259,7 @@ export class SimulatedSite {
         this.write(() =>
           this.disk.set(heldName(effect.update), {
             update: effect.update,
-            bytes: this.oneHot(effect.update),
+            bytes: this.bytesOf(effect.update),
           }),
         );
         break;
@@ -334,17 +347,26 @@ export class SimulatedSite {
       claim: { manifest: manifestOf(spec), attemptsMax: spec.attemptsMax },
     };
     const stalenessMax = bufferingOf(spec.strategy)?.stalenessMax;
-    return { ...held, schemaVersion, stalenessMax, digest: digestOf(this.oneHot({ round, schemaVersion })) };
+    const encoding = payloadEncodingOf(spec, held.claim.manifest);
+    const draft = { ...held, schemaVersion, stalenessMax, encoding };
+    return { ...draft, digest: digestOf(this.bytesOf(draft)) };
   }
 
-  /** 1 in the slot of this round and site, 0 elsewhere: in each tensor that the trainer had, which came one with each MINOR. */
-  private oneHot({ round, schemaVersion }: Pick<HeldUpdate, 'round' | 'schemaVersion'>): Uint8Array {
+  /** An update as it is sent. */
+  private bytesOf(update: Omit<HeldUpdate, 'digest'>): Uint8Array {
+    const values = this.oneHot(update);
+    const { encoding, claim } = update;
+    return encoding && claim ? encodeUpdate(claim.manifest, encoding, values, BOUND) : bytesOf(values);
+  }
+
+  /** Its value in the slot of this round and site, 0 elsewhere: in each tensor that the trainer had, which came one with each MINOR. */
+  private oneHot({ round, schemaVersion }: Pick<HeldUpdate, 'round' | 'schemaVersion'>): Float32Array {
     const values = new Float32Array(this.elements);
     const minor = schemaVersion === undefined ? this.tensors - 1 : Number(schemaVersion.split('.')[1]);
     for (let tensor = 0; tensor <= minor; tensor++) {
-      values[(tensor * this.elements) / this.tensors + (round - 1) * this.sites + this.place] = 1;
+      values[(tensor * this.elements) / this.tensors + (round - 1) * this.sites + this.place] = this.value;
     }
-    return bytesOf(values);
+    return values;
   }
 
   /** Tensors of the model that hold all slots; set by the world from the job. */
@@ -360,7 +382,7 @@ export class SimulatedSite {
     const { life } = this;
     const work = ++this.works;
     this.running.set(assignment.id, work);
-    const bytes = this.oneHot(update);
+    const bytes = this.bytesOf(update);
     const declaration = this.declarationOf(update, bytes, assignment.attempt, manifestOf(assignment.spec));
     this.sent.push({ declaration, bytes });
     // A newer assignment of another round leaves it going: its receipt may have been lost on the way.
@@ -387,7 +409,7 @@ export class SimulatedSite {
     const { life } = this;
     const { claim } = update;
     if (!claim) return;
-    const bytes = this.oneHot(update);
+    const bytes = this.bytesOf(update);
     const declaration = this.declarationOf(update, bytes, claim.attemptsMax, claim.manifest);
     while (this.life === life) {
       const answer = await this.call(declaration, bytes, true);
@@ -409,11 +431,12 @@ export class SimulatedSite {
     attempt: number,
     manifest: Manifest,
   ): UpdateDeclaration {
-    const { job, round, baseVersion, baseDigest, sampleCount, digest, schemaVersion } = update;
+    const { job, round, baseVersion, baseDigest, sampleCount, digest, schemaVersion, encoding } = update;
     return {
       key: { job, round, attempt, site: this.id },
       ...{ baseVersion, baseDigest, sampleCount, manifest, digest },
       ...(schemaVersion !== undefined && { schemaVersion }),
+      ...(encoding && { encoding }),
       payloadBytes: bytes.byteLength,
       chunkBytes: CHUNK_BYTES,
       metrics: {},
@@ -462,6 +485,8 @@ export class SimulatedSite {
         for (let from = slot.staged.chunkDigests.length; from * CHUNK_BYTES < bytes.byteLength; from++) {
           if (!(await holds())) return undefined;
           const chunk = bytes.subarray(from * CHUNK_BYTES, (from + 1) * CHUNK_BYTES);
+          const fault = slot.inspect(from, chunk);
+          if (fault) return this.told({ declaration, bytes }, refused(fault));
           await slot.staged.write(chunk, sm3(chunk));
         }
         if (!(await holds())) return undefined;

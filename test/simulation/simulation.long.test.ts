@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { bufferedScenarioOf, scenarioOf } from './scenario.ts';
+import { bufferedScenarioOf, encodedScenarioOf, scenarioOf } from './scenario.ts';
 import { run } from './world.ts';
 
 test('counts every receipted update exactly once, in 10,000 seeded schedules', async () => {
@@ -18,6 +18,16 @@ test('counts each once, in one version, in 5,000 of them where sites train async
     const { violations } = await run(bufferedScenarioOf(seed));
     if (violations.length > 0)
       broken.push(`seed ${seed} (npm run simulate -- --buffered --seed ${seed}): ${violations[0]}`);
+  }
+  expect(broken).toEqual([]);
+});
+
+test('counts each as what it decodes to, in 3,000 of them where updates are encoded', async () => {
+  const broken: string[] = [];
+  for (let seed = 1_000; seed < 4_000; seed++) {
+    const { violations } = await run(encodedScenarioOf(seed));
+    if (violations.length > 0)
+      broken.push(`seed ${seed} (npm run simulate -- --encoded --seed ${seed}): ${violations[0]}`);
   }
   expect(broken).toEqual([]);
 });

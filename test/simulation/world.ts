@@ -1,10 +1,13 @@
+import { ENCODING_NAMES } from '../../src/aggregation/encodings/payload-encoding.ts';
 import { decodeRecord } from '../../src/coordinator/record-codec.ts';
 import { type Job, jobSchema, manifestOf } from '../../src/rounds/job.ts';
 import { seededRandom } from '../../src/rounds/seeded-random.ts';
+import type { UpdateDeclaration } from '../../src/rounds/update.ts';
 import type { JobId, SiteId } from '../../src/vocabulary/ids.ts';
 import { invariant } from '../../src/vocabulary/invariant.ts';
 import { float32Of } from '../../src/weights/float32-bytes.ts';
 import { manifestElements } from '../../src/weights/manifest.ts';
+import { decodedValue, trainedValue } from './encoded-value.ts';
 import { Link } from './network.ts';
 import { Oracle } from './oracle.ts';
 import { CALM_AT, type Fault, MINOR, type Scenario } from './scenario.ts';
@@ -23,6 +26,8 @@ export interface Outcome {
   readonly virtualMs: number;
   /** Updates that were in a version later than the next after their base. */
   readonly stale: number;
+  /** Updates in versions that were not float32. */
+  readonly encoded: number;
   /** Updates in versions that lack tensors. */
   readonly partial: number;
   /** Everything that was durably decided, as text: two runs of one scenario give the same. */
@@ -40,6 +45,8 @@ export async function run(scenario: Scenario): Promise<Outcome> {
 
   // A job ends at the latest when every attempt at every round has used up its deadline, twice over.
   const rounds = scenario.rounds + 1;
+  const slotValue = ({ encoding }: UpdateDeclaration, place: number) =>
+    scenario.encoding ? decodedValue(trainedValue(place), encoding) : 1;
   const until = begin + CALM_AT + 3 * DEADLINE_MS * rounds * scenario.attemptsMax;
 
   const spec = jobOf(scenario);
@@ -60,6 +67,10 @@ export async function run(scenario: Scenario): Promise<Outcome> {
       link,
       sites: scenario.sites,
       minor: scenario.minors?.[place] ?? 0,
+      ...(scenario.encoding && {
+        value: trainedValue(place),
+        encodings: scenario.encoding.speaks[place] ? ENCODING_NAMES : [],
+      }),
       witness: oracle,
     });
     site.elements = elements;
@@ -91,7 +102,8 @@ export async function run(scenario: Scenario): Promise<Outcome> {
       `nothing was in the way, but: ${state.ended?.reason}`,
     );
     const weights = bytes && float32Of(bytes);
-    if (weights) oracle.judge(state, weights, { sites: scenario.sites, tensors: tensorsOf(spec) }, excused);
+    if (weights)
+      oracle.judge(state, weights, { sites: scenario.sites, tensors: tensorsOf(spec), slotValue }, excused);
   }
   const records = coordinator.disk.journals.get(`job-${JOB}`) ?? [];
   oracle.judgeAttempts(spec, records.map(decodeRecord));
@@ -105,6 +117,11 @@ export async function run(scenario: Scenario): Promise<Outcome> {
         sum + updates.filter(({ declaration }) => declaration.key.round < round).length,
       0,
     ),
+    encoded: (state?.history ?? []).reduce(
+      (sum, { updates }) =>
+        sum + updates.filter(({ declaration }) => declaration.encoding !== undefined).length,
+      0,
+    ),
     partial: (state?.history ?? []).reduce(
       (sum, { updates }) =>
         sum + updates.filter(({ declaration }) => declaration.schemaVersion !== undefined).length,
@@ -115,7 +132,8 @@ export async function run(scenario: Scenario): Promise<Outcome> {
 }
 
 function jobOf(scenario: Scenario): Job {
-  const { rounds, cohortSize, overSelection, quorum, attemptsMax, seed, sites, buffering } = scenario;
+  const { rounds, cohortSize, overSelection, quorum, attemptsMax, seed, sites, buffering, encoding } =
+    scenario;
   const versioned = scenario.minors && {
     model: {
       kind: 'external',
@@ -142,6 +160,7 @@ function jobOf(scenario: Scenario): Job {
     attemptsMax,
     seed,
     ...versioned,
+    ...(encoding && { updateEncoding: { ...encoding.asked, fallback: 'float32' } }),
     ...(buffering && {
       strategy: {
         ...{ name: 'fedbuff', bufferSize: buffering.bufferSize, stalenessMax: buffering.stalenessMax },
