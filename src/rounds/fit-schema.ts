@@ -50,9 +50,12 @@ export function schemaObjection(
       `MAJOR ${site.major} is not ${job.major}, so tensors have another shape, order or meaning${changed('major')}`,
     );
   }
-  if (site.minor < job.minor || earlierVersion(need, offers) !== undefined) {
+  const lacks = earlierVersion(need, offers) !== undefined;
+  if (site.minor < job.minor || lacks) {
     const fault = earlierVersionFault(need, stated.version);
-    return fault === undefined ? undefined : mismatch(`${fault}${changed('minor')}`);
+    if (fault === undefined) return undefined;
+    // What it lacks is named already, where the job says it.
+    return mismatch(lacks ? fault : `${fault}${changed('minor')}`);
   }
   if (site.minor > job.minor && probe === 'off') {
     return mismatch(

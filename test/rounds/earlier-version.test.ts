@@ -61,6 +61,15 @@ describe('a trainer that is behind by a MINOR', () => {
     expect(objectionTo('1.2.0', job)).toBeUndefined();
   });
 
+  test('is told what it lacks once, also where the job remembers what changed', () => {
+    const job = jobWith({ strategy: { name: 'median' } });
+    const changes = [{ needs: 'minor' as const, about: 'skip', message: 'the tensor is new, 0 by default' }];
+    const history = [{ from: '1.1.0', to: '1.2.0', changes }];
+    expect(schemaObjection(job, offersOf('1.1.0'), history)?.details.difference).toBe(
+      'the trainer lacks skip, and median compares whole updates with each other',
+    );
+  });
+
   test('is left out where the job does not say which tensors came, or all of them did', () => {
     const unsaid = TENSORS.map(({ name, shape }) => ({ name, shape }));
     expect(objectionTo('1.0.0', jobWith({}, unsaid))).toContain(
