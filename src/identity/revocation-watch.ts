@@ -2,6 +2,7 @@ import { type Problem, problem } from '../errors/problem.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { SignatureVerifier } from '../ports/signer.ts';
 import type { RevocationListBytes } from '../protocol/open-codec.ts';
+import type { EpochMs } from '../vocabulary/ids.ts';
 import { CLOCK_SKEW_LIMIT_MS } from './identity.ts';
 import { checkRevocationList, type ListAuthority, type RevocationList } from './revocation-list.ts';
 
@@ -9,6 +10,8 @@ import { checkRevocationList, type ListAuthority, type RevocationList } from './
 export interface RevocationWatchParts {
   readonly verifiers: readonly SignatureVerifier[];
   readonly clock: Clock;
+  /** Milliseconds since some moment, of a clock that nobody sets; that of the process unless said. */
+  readonly elapsedMs?: (() => number) | undefined;
   /** The list that was held before, signature and all; it may have run out. */
   readonly held?: RevocationList | undefined;
   /** Makes a list durable; what it rejects with goes to whoever had it heeded. */
@@ -21,12 +24,16 @@ export interface RevocationWatchParts {
  */
 export class RevocationWatch {
   readonly #parts: RevocationWatchParts;
+  readonly #elapsedMs: () => number;
+  /** A time that it was at least, and what had elapsed then. */
+  #least: { readonly time: EpochMs; readonly elapsedMs: number } | undefined;
   #held: RevocationList | undefined;
   #revoked: ReadonlySet<string> = new Set();
   #turn: Promise<unknown> = Promise.resolve();
 
   constructor(parts: RevocationWatchParts) {
     this.#parts = parts;
+    this.#elapsedMs = parts.elapsedMs ?? (() => performance.now());
     if (parts.held) this.#hold(parts.held);
   }
 
@@ -46,9 +53,9 @@ export class RevocationWatch {
   }
 
   async #heed(bytes: RevocationListBytes, authority: ListAuthority): Promise<Problem | undefined> {
-    const { verifiers, clock, keep } = this.#parts;
+    const { verifiers, keep } = this.#parts;
     const checked = await checkRevocationList(bytes, authority, verifiers);
-    const fault = checked.ok ? this.#fault(checked.value, clock.now()) : checked.refusal;
+    const fault = checked.ok ? this.#fault(checked.value) : checked.refusal;
     if (fault !== undefined || !checked.ok) return problem('REVOCATION_LIST_REFUSED', { reason: `${fault}` });
     const list = checked.value;
     if (this.#held && list.number === this.#held.number && list.issuedAt <= this.#held.issuedAt)
@@ -64,10 +71,11 @@ export class RevocationWatch {
     return undefined;
   }
 
-  #fault({ number, issuedAt, nextUpdate, revoked }: RevocationList, now: number): string | undefined {
+  #fault({ number, issuedAt, nextUpdate, revoked }: RevocationList): string | undefined {
+    const own = this.#parts.clock.now();
+    const now = Math.max(own, this.#leastNow());
     const at = (time: number) => new Date(time).toISOString();
-    // A clock of a site that is behind by less does no harm: the list only lasts longer there.
-    if (issuedAt - now > nextUpdate - issuedAt)
+    if (issuedAt - own > nextUpdate - issuedAt)
       return `it is of ${at(issuedAt)}, which is still to come here`;
     if (now - nextUpdate > CLOCK_SKEW_LIMIT_MS) {
       return `it ran out at ${at(nextUpdate)}, and a coordinator in order has a newer one`;
@@ -80,8 +88,20 @@ export class RevocationWatch {
     return missing && `it leaves out certificate ${missing.serial}, which was revoked`;
   }
 
+  /**
+   * The time that it is at least, whatever the clock of the site says: a list is no older than the authority's word of when it was
+   * signed. A slow clock so makes no list last longer than from its signing to its arrival here. The coordinator's own word
+   * of the time would not do: the one that shows an old list may be the one that was revoked.
+   */
+  #leastNow(): EpochMs {
+    return this.#least ? this.#least.time + (this.#elapsedMs() - this.#least.elapsedMs) : 0;
+  }
+
   #hold(list: RevocationList): void {
     this.#held = list;
+    if (list.issuedAt > this.#leastNow()) {
+      this.#least = { time: list.issuedAt, elapsedMs: this.#elapsedMs() };
+    }
     this.#revoked = new Set(list.revoked.map(({ serial }) => serial));
   }
 }

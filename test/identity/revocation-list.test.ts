@@ -9,6 +9,7 @@ import {
 } from '../../src/identity/revocation-list.ts';
 import { RevocationWatch } from '../../src/identity/revocation-watch.ts';
 import { VERIFIERS } from '../../src/identity/verifiers.ts';
+import type { Clock } from '../../src/ports/clock.ts';
 import type { Signer } from '../../src/ports/signer.ts';
 import type { RevocationListBytes } from '../../src/protocol/open-codec.ts';
 import { edwardsSigner, memorySigner } from './memory-signer.ts';
@@ -39,6 +40,8 @@ async function makerOf(signer: Signer, federation = 'hearts'): Promise<Maker> {
       }),
   };
 }
+
+const clockOf = (now: () => number): Clock => ({ now, after: () => () => {} });
 
 const check = (bytes: RevocationListBytes, { authority }: Maker) =>
   checkRevocationList(bytes, authority, VERIFIERS);
@@ -129,7 +132,7 @@ describe('a watch over revoked certificates', () => {
   const watchAt = (now: () => number, kept: RevocationListBytes[] = []) =>
     new RevocationWatch({
       verifiers: VERIFIERS,
-      clock: { now, after: () => () => {} },
+      clock: clockOf(now),
       keep: async (list) => void kept.push(list),
     });
   const refused = (text: string) => ({
@@ -173,6 +176,44 @@ describe('a watch over revoked certificates', () => {
       refused('it ran out at 2026-11-22T12:00:00'),
     );
     expect(await watch.heed(second, maker.authority)).toBeUndefined();
+  });
+
+  test('ends with its time where the clock of the site is slow, and where it is set back', async () => {
+    // Slow by 20 hours, and a list of 24.
+    let own = NOW - 20 * HOUR_MS;
+    let elapsedMs = 0;
+    const watch = new RevocationWatch({
+      verifiers: VERIFIERS,
+      clock: clockOf(() => own),
+      elapsedMs: () => elapsedMs,
+    });
+    const list = await maker.list([]);
+    expect(await watch.heed(list, maker.authority)).toBeUndefined();
+    const pass = (hours: number) => {
+      own += hours * HOUR_MS;
+      elapsedMs += hours * HOUR_MS;
+    };
+    pass(24);
+    expect(await watch.heed(list, maker.authority)).toBeUndefined();
+    pass(0.1);
+    own -= 4 * HOUR_MS;
+    expect(await watch.heed(list, maker.authority)).toMatchObject(refused('it ran out at'));
+    const anew = await maker.list([], { issuedAt: NOW + 24 * HOUR_MS, nextUpdate: NOW + 48 * HOUR_MS });
+    expect(await watch.heed(anew, maker.authority)).toBeUndefined();
+  });
+
+  test('goes by the newest list of before the start, too', async () => {
+    const older = await maker.list([]);
+    const newer = await maker.list([], { issuedAt: NOW + 25 * HOUR_MS, nextUpdate: NOW + 49 * HOUR_MS });
+    const checked = await check(newer, maker);
+    const held = checked.ok ? checked.value : undefined;
+    const watch = new RevocationWatch({
+      verifiers: VERIFIERS,
+      clock: clockOf(() => NOW + 2 * HOUR_MS),
+      held,
+    });
+    expect(await watch.heed(older, maker.authority)).toMatchObject(refused('it ran out at'));
+    expect(await watch.heed(newer, maker.authority)).toBeUndefined();
   });
 
   test('takes no list from further ahead than it lasts', async () => {
