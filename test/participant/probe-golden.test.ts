@@ -1,10 +1,16 @@
+import { createHash } from 'node:crypto';
 import { expect, test } from 'vitest';
 import { probeGolden } from '../../src/participant/probe-golden.ts';
 import type { ProbeTask } from '../../src/participant/trainer.ts';
+import { encodeProbes } from '../../src/participant/trainers/probe-files.ts';
 import { manifestOf } from '../../src/rounds/job.ts';
-import { jobManifest } from '../../src/rounds/job-manifest.ts';
+import { jobManifest, parseJobManifest } from '../../src/rounds/job-manifest.ts';
+import { bytesOf } from '../../src/weights/float32-bytes.ts';
+import { float32Tensor, readSafetensors } from '../../src/weights/formats/safetensors.ts';
 import { permuteAxes } from '../../src/weights/layouts/permute-axes.ts';
+import { goldenOf } from '../../src/weights/probes/golden.ts';
 import type { ModelTrace, ProbeTrace } from '../../src/weights/probes/model-trace.ts';
+import { PROBE_KINDS, type Probe, probesOf } from '../../src/weights/probes/probe-inputs.ts';
 import {
   EXTERNAL_WEIGHTS,
   externalJob,
@@ -104,4 +110,49 @@ test('probes that the seed does not give here are not run', async () => {
       details: { reason: expect.stringContaining('is not what its seed gives') },
     },
   });
+});
+
+test('whole numbers below a bound reach a program as such, and a second input too', async () => {
+  const inputs = [{ shape: [5], ids: 7 }, { shape: [2] }];
+  const probes = probesOf({ seed: 3, batch: 2, inputs, kinds: PROBE_KINDS });
+  // An embedding by squares, and the other input behind it.
+  const answer = ({ inputs: [ids, other] }: Probe): ProbeTrace => {
+    const squares = { shape: ids!.shape, values: ids!.values.map((id) => id * id) };
+    return { layers: [{ layer: 'embedding', output: squares }], outputs: [squares, other!] };
+  };
+  const golden = probes.map((probe) => {
+    const { layers, outputs } = answer(probe);
+    return {
+      kind: probe.kind,
+      inputs: probe.inputs.map(({ values }) => createHash('sha256').update(bytesOf(values)).digest('hex')),
+      layers: layers.map(({ layer, output }) => ({ layer, output: goldenOf(output, 64) })),
+      outputs: outputs.map((output) => goldenOf(output, 64)),
+    };
+  });
+  const section = { ...manifest.probe!, seed: 3, batch: 2, inputs, golden };
+  const trainer = {
+    probe: async (asked: ProbeTask): Promise<ModelTrace> => {
+      const file = readSafetensors(encodeProbes(asked.probes));
+      if (!file.ok) throw new Error(file.refusal);
+      const read = asked.probes.map(({ kind }) => ({
+        kind,
+        inputs: [0, 1].map((place) => {
+          const found = float32Tensor(file.value, `${kind}/input/${place}`);
+          if (!found.ok) throw new Error(found.refusal);
+          return found.value;
+        }),
+      }));
+      for (const { inputs: given } of read) {
+        expect(given[0]!.values.every((id) => Number.isInteger(id) && id >= 0 && id < 7)).toBe(true);
+      }
+      return { engine: 'plain 1.0', channelsLast: false, probes: read.map(answer) };
+    },
+  };
+  const parsed = parseJobManifest({ ...manifest, probe: section });
+  if (!parsed.ok) throw new Error(parsed.refusal);
+  const { layers } = await probeGolden(trainer, task, parsed.value);
+  expect(layers.map(({ layer, relativeL2 }) => [layer, relativeL2])).toEqual([
+    ['embedding', 0],
+    ['output', 0],
+  ]);
 });
