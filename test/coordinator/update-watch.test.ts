@@ -48,6 +48,21 @@ test('the operator is told what each update is like, and counted which ones stan
   expect(counts).toEqual([['consilium_updates_standing_out_total', { site: 's2' }]]);
 });
 
+test('updates of trainers that lack tensors are counted by their sites', () => {
+  const counts: unknown[] = [];
+  const telemetry: Telemetry = { count: (name, labels) => counts.push([name, labels]), log: () => {} };
+  const update = (site: string, schemaVersion: string | undefined) => ({
+    declaration: { key: { site }, schemaVersion },
+  });
+  const past = {
+    round: 1,
+    statistics: new Map(),
+    updates: [update('bern', undefined), update('lyon', '1.0.0')],
+  };
+  reportUpdates(telemetry, { id: 'job' as JobId, history: [past as unknown as CommittedRound] });
+  expect(counts).toEqual([['consilium_updates_of_earlier_versions_total', { site: 'lyon' }]]);
+});
+
 test('an update is compared with what came before its round, not after it', () => {
   const job = jobWith([1], [1], [1], [6], [6], [6], [6]);
   const reason = (round: number) => measuredUpdate(job, job.history[round - 1]!, 's0' as SiteId)?.standsOut;
