@@ -19,10 +19,13 @@ export type WeightsFormat = keyof typeof WEIGHTS_FORMATS;
 /** What a graph does with a matrix: multiplies by its rows ([outputs, inputs]) or its columns, or looks up rows. */
 export type MatrixUse = 'rows' | 'columns' | 'gathered';
 
-/** What a recurrent node of a graph takes a tensor as; nodes are counted from 0 in the order of the graph. */
+/**
+ * What a recurrent node of a graph takes a tensor as; nodes are counted from 0 in the order of the graph. `initial` is a
+ * state before the first step.
+ */
 export interface RecurrentUse {
   readonly node: number;
-  readonly input: 'W' | 'R' | 'B';
+  readonly input: 'W' | 'R' | 'B' | 'initial';
 }
 
 /** One tensor of an opened weights file. Nothing of its values is in memory until it is read. */
@@ -43,6 +46,8 @@ export interface StoredTensor {
   readonly quantised?: 'uint8' | 'uint16' | 'float16';
   /** Of a matrix in an ONNX graph: what the graph does with it, where that is one thing. */
   readonly multiplies?: MatrixUse;
+  /** Of a matrix in an ONNX graph: the initialiser that is added to its product, where that is one. */
+  readonly addedTo?: string;
   /** Of an ONNX graph: the recurrent node that takes it, where that is one. */
   readonly recurrent?: RecurrentUse;
   /**

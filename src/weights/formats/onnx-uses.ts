@@ -8,22 +8,34 @@ import { VarintElements } from './varint-elements.ts';
 export interface GraphUses {
   readonly matrices: ReadonlyMap<string, MatrixUse>;
   readonly recurrent: ReadonlyMap<string, RecurrentUse>;
+  /** What is added to the product of each matrix: a bias, whose name tells whose matrix it is. */
+  readonly added: ReadonlyMap<string, string>;
 }
 
-/** Inputs 1, 2 and 3 of a recurrent node. */
-const RECURRENT_INPUTS = ['W', 'R', 'B'] as const;
+/** Inputs of a recurrent node that are looked at, by their places. */
+const RECURRENT_INPUTS: readonly (readonly [number, RecurrentUse['input']])[] = [
+  [1, 'W'],
+  [2, 'R'],
+  [3, 'B'],
+  [5, 'initial'],
+  [6, 'initial'],
+];
 
 /**
  * What the graph of an ONNX model does with what it takes as it is: names do not say whether a matrix is [outputs,
  * inputs], as Gemm with transB takes it, or the transpose, nor which of three numbered tensors is the W of an LSTM. Throws
  * WEIGHTS_MALFORMED or WEIGHTS_TOO_LARGE. Source: onnx.proto of ONNX 1.22, GraphProto, NodeProto, AttributeProto; ONNX
- * operators Gemm, MatMul, Gather, Transpose, LSTM and GRU.
+ * operators Gemm, MatMul, Add, Gather, Transpose, LSTM and GRU.
  */
 export function graphUses(source: ByteSource, limits: WeightsLimits): GraphUses {
   const recurrent = new Map<string, RecurrentUse | 'several'>();
   const uses = new Map<string, MatrixUse | 'several'>();
   /** Outputs that are a matrix with its axes exchanged. */
   const turned = new Map<string, string>();
+  /** Outputs that are a product with a matrix. */
+  const products = new Map<string, string>();
+  const added = new Map<string, string>();
+  const add = (matrix: string, bias: string) => added.set(matrix, added.has(matrix) ? 'several' : bias);
   let nodes = 0;
   for (const graph of protobufFields(source, 0, source.size, 'ONNX')) {
     if (graph.number !== 7 || graph.wire !== 2) continue;
@@ -43,10 +55,23 @@ export function graphUses(source: ByteSource, limits: WeightsLimits): GraphUses 
         continue;
       }
       if (op === 'LSTM' || op === 'GRU') {
-        for (const [at, input] of RECURRENT_INPUTS.entries()) {
-          const name = inputs[at + 1];
-          if (name) recurrent.set(name, recurrent.has(name) ? 'several' : { node: nodes - 1, input });
+        for (const [at, input] of RECURRENT_INPUTS) {
+          const name = inputs[at];
+          if (!name) continue;
+          const before = recurrent.get(name);
+          // One tensor of zeros may be both states, of several nodes.
+          const again = typeof before === 'object' && before.input === 'initial' && input === 'initial';
+          recurrent.set(name, before === undefined || again ? { node: nodes - 1, input } : 'several');
         }
+      }
+      const [left = '', right = '', bias] = inputs;
+      const matrix = turned.get(right) ?? right;
+      if (op === 'MatMul') products.set(output, matrix);
+      if (op === 'Gemm' && bias) add(matrix, bias);
+      if (op === 'Add') {
+        const [one, other] = [products.get(left), products.get(right)];
+        if (one !== undefined && other === undefined) add(one, right);
+        if (other !== undefined && one === undefined) add(other, left);
       }
       const place = op === 'Gather' ? 0 : 1;
       for (const [at, input] of inputs.entries()) {
@@ -57,7 +82,7 @@ export function graphUses(source: ByteSource, limits: WeightsLimits): GraphUses 
       }
     }
   }
-  return { matrices: usedOnce(uses), recurrent: usedOnce(recurrent) };
+  return { matrices: usedOnce(uses), recurrent: usedOnce(recurrent), added: usedOnce(added) };
 }
 
 function usedOnce<Use>(uses: ReadonlyMap<string, Use | 'several'>): ReadonlyMap<string, Use> {

@@ -99,7 +99,13 @@ export function openOnnx(folder: ByteFolder, limits: WeightsLimits): StoredTenso
   const told = tensors.map((tensor) => {
     const multiplies = tensor.shape.length === 2 ? uses.matrices.get(tensor.name) : undefined;
     const recurrent = uses.recurrent.get(tensor.name);
-    return { ...tensor, ...(multiplies ? { multiplies } : {}), ...(recurrent ? { recurrent } : {}) };
+    const bias = multiplies && uses.added.get(tensor.name);
+    return {
+      ...tensor,
+      ...(multiplies ? { multiplies } : {}),
+      ...(bias && names.has(bias) ? { addedTo: bias } : {}),
+      ...(recurrent ? { recurrent } : {}),
+    };
   });
   let producer: string | undefined;
   const opsets: string[] = [];

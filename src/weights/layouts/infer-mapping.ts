@@ -7,6 +7,7 @@ import { nativeLayer } from './layer-rules.ts';
 import type { MappedLayer } from './mapping.ts';
 import { directionOf, inCountingOrder, type NativeGroup, nativeLayers, plainName } from './native-layers.ts';
 import { onnxGroups } from './onnx-groups.ts';
+import { linearLayout, unchangedLayout } from './tensor-layout.ts';
 import type { TensorRecipe } from './tensor-recipe.ts';
 
 /** What a person may say where the files do not tell. */
@@ -204,11 +205,27 @@ function laidInto(
   const laid = recipes.map((recipe, place) => {
     const stored = leafOf(leaves, recipe.name, place);
     if (stored) found += 1;
-    exact &&= stored?.shape.join() === recipe.shape.join();
-    const pieces = recipe.pieces.map((piece) => ({ ...piece, tensor: layer.names[piece.tensor]! }));
-    return { ...recipe, name: stored?.name ?? `${group}/${recipe.name}`, pieces };
+    const held = orientedByNode(recipe, stored, layer.parts);
+    exact &&= stored?.shape.join() === held.shape.join();
+    const pieces = held.pieces.map((piece) => ({ ...piece, tensor: layer.names[piece.tensor]! }));
+    return { ...held, name: stored?.name ?? `${group}/${recipe.name}`, pieces };
   });
   return found === 0 ? undefined : { recipes: laid, exact };
+}
+
+/** A matrix of a graph stands as its node takes it, whatever exporters do most of the time. */
+function orientedByNode(
+  recipe: TensorRecipe,
+  stored: StoredTensor | undefined,
+  parts: FoundLayer['parts'],
+): TensorRecipe {
+  const [piece, ...others] = recipe.pieces;
+  const shape = piece && parts[piece.tensor];
+  if (!piece || others.length > 0 || piece.rows || shape?.length !== 2) return recipe;
+  if (stored?.multiplies !== 'rows' && stored?.multiplies !== 'columns') return recipe;
+  const layout =
+    stored.multiplies === 'rows' ? unchangedLayout(shape) : linearLayout(shape as [number, number]);
+  return { ...recipe, shape: layout.shape, pieces: [{ ...piece, layout }] };
 }
 
 /** A layer's tensor by the rule's name of it, by its number in a file that only counts, or by PyTorch's name of it. */

@@ -4,6 +4,7 @@ import { alike, type Framework } from './layer.ts';
 import { type CheckSide, type Mapping, mappingByNames } from './mapping.ts';
 import { mappingBehindPrefix, namePrefixes } from './name-prefix.ts';
 import { nativeLayers } from './native-layers.ts';
+import { isGraphConstant } from './onnx-groups.ts';
 import { GRAPH_CONSTANT, onnxPivot } from './onnx-pivot.ts';
 import type { TensorRecipe } from './tensor-recipe.ts';
 
@@ -129,6 +130,7 @@ function mapped(
   const open = inferred.troubles.map(({ layer }) => layer);
   const withinOpen = (name: string) =>
     open.some((layer) => name.startsWith(layer.replace(/_l\d+(?:_reverse)?$/, '')));
+  const canonicalNames = new Set(canonical.stored.tensors.map(({ name }) => name));
   const used = new Set(inferred.recipes.map(({ name }) => name));
   return {
     mapping: {
@@ -141,6 +143,14 @@ function mapped(
         ...Object.entries(inferred.dropped).map(([name, reason]) => ({ side: canonicalIs, name, reason })),
         ...canonical.stored.tensors.flatMap(({ name }) =>
           withinOpen(name) ? [{ side: canonicalIs, name, reason: 'its layer is not mapped' }] : [],
+        ),
+        ...native.stored.tensors.flatMap((tensor) =>
+          native.framework === 'onnx' &&
+          !used.has(tensor.name) &&
+          !canonicalNames.has(tensor.name) &&
+          isGraphConstant(tensor)
+            ? [{ side: nativeIs, name: tensor.name, reason: GRAPH_CONSTANT } as const]
+            : [],
         ),
         ...native.stored.tensors.flatMap(({ name }) =>
           open.length > 0 && !used.has(name)

@@ -4,6 +4,7 @@ import { openWeightsFile } from '../../../src/engines/open-weights-file.ts';
 import { checkFiles } from '../../../src/weights/checks/check-files.ts';
 import type { CheckReport } from '../../../src/weights/checks/report.ts';
 import { frameworkOf } from '../../../src/weights/layouts/map-weights.ts';
+import { permuteAxes } from '../../../src/weights/layouts/permute-axes.ts';
 import { FIXTURES } from '../fixtures/fixtures.ts';
 import { sampleOf } from './model-files.ts';
 import { type Sample, storedSample } from './sample-model.ts';
@@ -36,6 +37,9 @@ test.each([
   ['vitals.keras', 'vitals.pt'],
   ['vitals.h5', 'vitals.pt'],
   ['vitals.onnx', 'vitals.pt'],
+  ['vitals-dynamo.onnx', 'vitals.pt'],
+  ['notes-script.onnx', 'notes.pt'],
+  ['notes-dynamo.onnx', 'notes.pt'],
   ['scan.keras', 'scan.pt'],
   ['scan.h5', 'scan.pt'],
   ['scan-export/variables.index', 'scan.pt'],
@@ -58,6 +62,22 @@ test.each(['vitals.keras', 'vitals.h5', 'vitals.onnx'])(
     });
     expect(verdict).toBe('failed');
     expect(findings.map(({ rule }) => rule)).toContain('WC206');
+  },
+);
+
+test.each(['up.weight', 'label.weight', 'attend.in_proj_weight', 'attend.out_proj.weight'])(
+  '%s the other way round is caught in a graph that numbers its matrices',
+  async (name) => {
+    for (const candidate of ['notes-script.onnx', 'notes-dynamo.onnx']) {
+      const { verdict, findings } = await check(candidate, 'notes.pt', (sample) => {
+        const { shape, values } = sample.get(name)!;
+        const [rows, columns] = shape as [number, number];
+        // Read the other way round under the same shape.
+        sample.set(name, { shape, values: permuteAxes(values, [columns, rows], [1, 0]) });
+      });
+      expect(verdict).toBe('failed');
+      expect(findings.map(({ tensor }) => tensor)).toEqual([name]);
+    }
   },
 );
 

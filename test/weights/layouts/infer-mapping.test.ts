@@ -314,3 +314,15 @@ test('the node of a graph says which tensors are the W, R and B of one recurrent
     ['rnn_l1', 'w1', 'r1', 'b1'],
   ]);
 });
+
+test('what a graph holds beside weights is no tensor too many, and a number that bears a name is', () => {
+  const canonical = { stored: file(dense('fc', 4, 3), 'pytorch'), framework: 'pytorch' } as const;
+  const stored = file({ ...dense('fc', 4, 3), val_7: [2], val_9: [], scale: [], state: [1, 2, 3] }, 'onnx');
+  const tensors = stored.tensors.map((tensor) => {
+    if (tensor.name === 'val_7') return { ...tensor, dtype: 'int64' as const };
+    if (tensor.name !== 'state') return tensor;
+    return { ...tensor, recurrent: { node: 0, input: 'initial' as const } };
+  });
+  const { mapping } = mapWeights(canonical, { stored: { ...stored, tensors }, framework: 'onnx' });
+  expect(mapping.dropped.map(({ name }) => name)).toEqual(['val_7', 'val_9', 'state']);
+});

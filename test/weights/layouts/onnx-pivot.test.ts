@@ -78,6 +78,29 @@ test('a recurrent node tells which tensors are its W, R and B; what two nodes ta
   ]);
 });
 
+test('what is added to a product tells whose matrix it is, and a residual does not', () => {
+  const weights = { val_0: square, 'fc.bias': bias, val_1: square, val_2: square };
+  const product = (matrix: string, output: string) => ({
+    ...node('MatMul', ['x', matrix]),
+    outputs: [output],
+  });
+  const sum = (...inputs: string[]) => ({ ...node('Add', inputs), outputs: [`${inputs.join('')}`] });
+  const nodes = [
+    product('val_0', 'a'),
+    sum('fc.bias', 'a'),
+    product('val_1', 'b'),
+    sum('b', 'x'),
+    product('val_2', 'c'),
+    sum('c', 'fc.bias'),
+    sum('c', 'x'),
+  ];
+  const bytes = onnxModel({ nodes, weights, integers: {}, rank: 2 });
+  const source = sourceInMemory('fc.onnx', bytes);
+  const { tensors } = openOnnx({ main: source, beside: () => undefined }, WEIGHTS_LIMITS);
+  const told = Object.fromEntries(tensors.map(({ name, addedTo }) => [name, addedTo]));
+  expect(told).toEqual({ val_0: 'fc.bias', val_1: undefined, val_2: undefined, 'fc.bias': undefined });
+});
+
 /** A square kernel of Keras, whose shape says nothing, against an ONNX model. */
 function rulesOf(nodes: readonly Node[], kernel: Float32Array): readonly string[] {
   const native = new Map([
