@@ -138,13 +138,15 @@ function channelCause({ shape, reference, candidate }: Mismatch): Diagnosis | un
 /** Every output channel times a factor of its own, as a batch norm that was folded into the layer leaves it. */
 function scaledChannels({ shape, numbers }: Mismatch): Diagnosis | undefined {
   const channels = shape[0] ?? 0;
-  if (!numbers || channels < 2 || numbers.reference.length < 2 * channels) return undefined;
+  // Few numbers are times some factor by chance, and so is a channel that did not change.
+  if (!numbers || channels < 2 || numbers.reference.length < 4 * channels) return undefined;
   const length = numbers.reference.length / channels;
   const factors = Array.from({ length: channels }, (_, channel) => {
     const part = (values: Float32Array) => values.subarray(channel * length, (channel + 1) * length);
     return factorOf(part(numbers.reference), part(numbers.candidate));
   });
   if (factors.some((factor) => factor === undefined)) return undefined;
+  if (2 * factors.filter((factor) => Math.abs(factor! - 1) > 1e-4).length < channels) return undefined;
   const told = [Math.min(...(factors as number[])), Math.max(...(factors as number[]))];
   return {
     rule: 'WC211',
