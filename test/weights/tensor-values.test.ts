@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { joinedSources, partOf, sourceInMemory } from '../../src/weights/byte-source.ts';
-import { float16At } from '../../src/weights/float16.ts';
+import { float16At, float16Value } from '../../src/weights/float16.ts';
 import type { StoredTensor } from '../../src/weights/stored-tensors.ts';
 import { dtypeBytes, type TensorDtype } from '../../src/weights/tensor-dtype.ts';
 import { eachPiece, float32Values, readFloat32 } from '../../src/weights/tensor-values.ts';
@@ -108,4 +108,15 @@ test('parts and joints of sources are the bytes that they are made of', () => {
       expect([...into]).toEqual([...plain.subarray(at, at + into.length)]);
     }),
   );
+});
+
+test.each(['float16', 'bfloat16'] as const)('every %s there is becomes the float32 that it is', (dtype) => {
+  const halves = Uint16Array.from({ length: 65_536 }, (_, bits) => bits);
+  const bytes = new Uint8Array(halves.buffer);
+  const found = float32Values(stored(dtype, bytes));
+  const due = Float32Array.from(halves, (bits) =>
+    dtype === 'float16' ? float16Value(bits) : new Float32Array(Uint32Array.of(bits << 16).buffer)[0]!,
+  );
+  const unlike = due.findIndex((value, at) => !Object.is(value, found[at]));
+  expect(unlike).toBe(-1);
 });

@@ -1,4 +1,5 @@
 import type { Mapping } from '../layouts/mapping.ts';
+import { dtypeBytes } from '../tensor-dtype.ts';
 import { scientific } from './assemble-report.ts';
 import { type CanonicalSide, elementsOf } from './canonical-side.ts';
 import { sameChannels } from './channel-order.ts';
@@ -20,23 +21,19 @@ export function explainFailures(
 ): Finding[] {
   if (failed.length === 0) return [];
   const wrong = new Set(failed);
-  const known = new Map<string, string[]>();
-  for (const tensor of mapping.canonical.keys()) {
-    const bits = before.read(tensor, 'bits');
-    if (bits) known.set(wordHash(bits), [...(known.get(wordHash(bits)) ?? []), tensor]);
-  }
   const diagnoses = new Map<string, Diagnosis>();
+  let known: ReadonlyMap<string, readonly string[]> | undefined;
   for (const tensor of failed) {
-    const [reference, candidate] = [before.read(tensor, 'bits'), after.read(tensor, 'bits')];
-    if (!reference || !candidate) continue;
-    if (reference.constructor !== candidate.constructor) {
-      const cast = roundingCause(
-        before.read(tensor, 'float32') as Float32Array,
-        after.read(tensor, 'float32') as Float32Array,
-      );
+    const dtypes = [...before.holders(tensor), ...after.holders(tensor)].map(({ dtype }) => dtype);
+    // Bits of two widths cannot be compared.
+    if (new Set(dtypes.map((dtype) => dtypeBytes(dtype))).size > 1) {
+      const [expected, found] = [before.read(tensor, 'float32'), after.read(tensor, 'float32')];
+      const cast = expected && found && roundingCause(expected as Float32Array, found as Float32Array);
       if (cast) diagnoses.set(tensor, cast);
       continue;
     }
+    const [reference, candidate] = [before.read(tensor, 'bits'), after.read(tensor, 'bits')];
+    if (!reference || !candidate || reference.constructor !== candidate.constructor) continue;
     const shape = mapping.canonical.get(tensor)!;
     const names = new Set(after.holders(tensor).map(({ name }) => name));
     const held = after.recipes
@@ -45,13 +42,13 @@ export function explainFailures(
         recipe,
         bits: elementsOf(after.holders(tensor).find(({ name }) => name === recipe.name)!, 'bits'),
       }));
-    const dtypes = [...before.holders(tensor), ...after.holders(tensor)].map(({ dtype }) => dtype);
     const numbers = dtypes.every((dtype) => dtype === 'float32')
       ? {
           reference: new Float32Array((reference as Uint32Array).buffer),
           candidate: new Float32Array((candidate as Uint32Array).buffer),
         }
       : undefined;
+    known ??= namesByHash(before, mapping);
     diagnoses.set(
       tensor,
       diagnose({
@@ -117,4 +114,16 @@ function sameFunction(
     for (const tensor of tensors) told({ tensor, message });
   }
   return found;
+}
+
+/** Names of the reference's tensors by the hash of their bits. */
+function namesByHash(before: CanonicalSide, mapping: Mapping): ReadonlyMap<string, readonly string[]> {
+  const names = new Map<string, string[]>();
+  for (const tensor of mapping.canonical.keys()) {
+    const bits = before.read(tensor, 'bits');
+    if (!bits) continue;
+    const hash = wordHash(bits);
+    names.set(hash, [...(names.get(hash) ?? []), tensor]);
+  }
+  return names;
 }

@@ -59,6 +59,17 @@ export function toFloat16(value: number): number {
   return Object.is(Math.sign(value), -0) || value < 0 ? -rounded : rounded;
 }
 
+/**
+ * Whether the float32 with the bits `found` is the float16 nearest to that with `bits`, ties to even; undefined where
+ * that is no normal float16 and has to be looked at closer.
+ */
+export function isNearestFloat16(bits: number, found: number): boolean | undefined {
+  const magnitude = bits & 0x7fffffff;
+  // From 2^-14 to below what would be rounded up to infinity.
+  if (magnitude < 0x38800000 || magnitude >= 0x477ff000) return undefined;
+  return ((bits + 0xfff + ((bits >>> 13) & 1)) & 0xffffe000) === (found | 0);
+}
+
 /** The bfloat16 nearest to the float32 with these bits, ties to even, as bits of a float32. */
 export function toBfloat16Bits(bits: number): number {
   if ((bits & 0x7fffffff) > 0x7f800000) return bits;

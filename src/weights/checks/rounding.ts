@@ -1,5 +1,5 @@
 import { bitsOf } from './difference.ts';
-import { FLOAT16_MAX, fingerprint, toBfloat16Bits, toFloat16 } from './precision.ts';
+import { FLOAT16_MAX, fingerprint, isNearestFloat16, toBfloat16Bits, toFloat16 } from './precision.ts';
 import type { RuleId } from './rules.ts';
 
 /** What happened to the values of a tensor one by one: the rule that names it, and a sentence without its full stop. */
@@ -30,12 +30,18 @@ export function roundingCause(reference: Float32Array, candidate: Float32Array):
 const CAST_MIN = 8;
 
 function castToFloat16(reference: Float32Array, candidate: Float32Array): Cause | undefined {
+  const before = bitsOf(reference);
+  const after = bitsOf(candidate);
   let [changed, over, lost] = [0, 0, 0];
   for (let at = 0; at < reference.length; at++) {
+    if (before[at] === after[at]) continue;
+    const nearest = isNearestFloat16(before[at]!, after[at]!);
+    if (nearest === false) return undefined;
     const value = reference[at]!;
     const found = candidate[at]!;
-    if (Object.is(value, found)) continue;
+    if (nearest === undefined && Object.is(value, found)) continue;
     changed += 1;
+    if (nearest) continue;
     const half = toFloat16(value);
     // Some casts saturate at the largest value, others overflow to infinity.
     const beyond = Math.abs(value) > FLOAT16_MAX;
