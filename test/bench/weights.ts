@@ -1,13 +1,11 @@
 import { spawnSync } from 'node:child_process';
-import { closeSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { digestOf } from '../../src/sm/sm3.ts';
-import { bytesOf } from '../../src/weights/float32-bytes.ts';
-import { permuteAxes } from '../../src/weights/layouts/permute-axes.ts';
-import { normals } from '../weights/checks/sample-model.ts';
-import { atLeast, type Bench, median, type Row } from './bench.ts';
+import { atLeast, type Bench, type Mark, median, type Row } from './bench.ts';
+import { type Pair, weightPairs, writePair } from './weight-pairs.ts';
 
 interface Cost {
   readonly verdict: string;
@@ -16,116 +14,80 @@ interface Cost {
   readonly rssBytes: number;
 }
 
+/** Who checks a pair of files: this project, and NumPy in the ways that weights_numpy.py describes. */
+const WAYS = { numpy: 'mapped', 'numpy that loads': 'loaded', 'numpy within bounds': 'bounded' } as const;
+
 const RUNS = 5;
 const here = (name: string) => fileURLToPath(new URL(name, import.meta.url));
 
 /**
- * The check of two files of the same 100 million parameters, and of a file with one whose matrices are transposed,
- * beside NumPy, which maps both files, and NumPy that keeps to the check's bounds and does all that it does: GB of both
- * files per CPU-second, and the largest resident memory. Each run is a process of its own; they take turns.
+ * The check of two files of the same 100 million parameters, alike or in the layouts and precisions of two frameworks,
+ * beside NumPy, which maps both files; where they are float32 matrices also beside NumPy that loads them, and that keeps
+ * to the check's bounds and does all that it does: GB of both files per CPU-second, and the largest resident memory.
+ * Each run is a process of its own; they take turns.
  */
 export const weights: Bench = async ({ tiny, say }) => {
   const folder = mkdtempSync(join(tmpdir(), 'consilium-bench-'));
+  const rows: Row[] = [];
+  const marks: Mark[] = [];
   try {
-    const [layers, width] = tiny ? [2, 64] : [24, 2048];
-    const bytes = 2 * 4 * layers * width * width;
-    const paths = ['reference', 'copy', 'kernel'].map((name) => join(folder, `${name}.safetensors`));
-    writeModels(paths, layers, width);
-    const [reference, copy, kernel] = paths as [string, string, string];
-    const rows: Row[] = [];
-    const figures = new Map<string, number>();
-    for (const [what, candidate] of [
-      ['bit for bit', copy],
-      ['transposed', kernel],
-    ] as const) {
-      const contenders = [
-        { who: 'consilium', command: [process.execPath, '--import', 'tsx', here('weights-worker.ts')] },
-        { who: 'numpy', command: ['python3', here('weights_numpy.py')] },
-        { who: 'numpy within bounds', command: ['python3', here('weights_numpy.py')], how: ['bounded'] },
-      ];
-      const costs = new Map<string, Cost[]>();
-      for (let turn = 0; turn < (tiny ? 1 : RUNS); turn++) {
-        for (const { who, command, how = [] } of contenders) {
-          const cost = run([...command, candidate, reference, ...how]);
-          if (cost) costs.set(who, [...(costs.get(who) ?? []), cost]);
-        }
-      }
-      for (const { who } of contenders) {
-        const known = costs.get(who);
-        if (!known) {
+    const pairs = weightPairs(tiny);
+    for (const pair of pairs) {
+      const paths = { reference: join(folder, 'reference'), candidate: join(folder, 'candidate') };
+      const bytes = writePair(pair, paths);
+      const speeds = new Map<string, number>();
+      for (const [who, costs] of costsOf(pair, paths, tiny ? 1 : RUNS)) {
+        if (costs.length === 0) {
           say(`${who} is not there`);
           continue;
         }
-        if (known.some(({ verdict, tensors }) => verdict !== 'passed' || tensors !== layers)) {
-          throw new Error(`${who} says that equal files differ`);
+        if (costs.some(({ verdict, tensors }) => verdict !== pair.verdict || tensors !== pair.layers)) {
+          throw new Error(`${who} does not say ${pair.verdict} of ${pair.what}`);
         }
-        const speed = bytes / 1e9 / median(known.map(({ cpuSeconds }) => cpuSeconds));
-        figures.set(`${who} ${what}`, speed);
-        const rssMiB = Math.round(Math.max(...known.map(({ rssBytes }) => rssBytes)) / 2 ** 20);
-        rows.push({ name: `${who}, ${what}`, value: speed, unit: 'GB/s', rssMiB, runs: known.length });
+        const value = bytes / 1e9 / median(costs.map(({ cpuSeconds }) => cpuSeconds));
+        const rssMiB = Math.round(Math.max(...costs.map(({ rssBytes }) => rssBytes)) / 2 ** 20);
+        speeds.set(who, value);
+        rows.push({ name: `${who}, ${pair.what}`, value, unit: 'GB/s', rssMiB, runs: costs.length });
+      }
+      for (const who of Object.keys(WAYS)) {
+        if (who !== 'numpy' && !pair.plain) continue;
+        const beside = (speeds.get('consilium') ?? 0) / (speeds.get(who) ?? Number.POSITIVE_INFINITY);
+        marks.push(atLeast(1, `${pair.what}, beside ${who}`, beside, 'times'));
       }
     }
-    const beside = (what: string, who = 'numpy') =>
-      (figures.get(`consilium ${what}`) ?? 0) / (figures.get(`${who} ${what}`) ?? Number.POSITIVE_INFINITY);
-    return {
-      rows,
-      marks: [
-        atLeast(1, 'bit for bit, beside numpy', beside('bit for bit'), 'times'),
-        atLeast(1, 'transposed, beside numpy', beside('transposed'), 'times'),
-        atLeast(
-          1,
-          'bit for bit, beside numpy within bounds',
-          beside('bit for bit', 'numpy within bounds'),
-          'times',
-        ),
-        atLeast(
-          1,
-          'transposed, beside numpy within bounds',
-          beside('transposed', 'numpy within bounds'),
-          'times',
-        ),
-      ],
-      resultHash: digestOf(new TextEncoder().encode(`${layers} tensors of ${width} x ${width} passed`)),
-    };
+    const checked = pairs.map(({ what, layers, verdict }) => `${layers} tensors ${what} ${verdict}`);
+    return { rows, marks, resultHash: digestOf(new TextEncoder().encode(checked.join('; '))) };
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
 };
 
+function costsOf(
+  { plain, order }: Pair,
+  { reference, candidate }: { readonly reference: string; readonly candidate: string },
+  runs: number,
+): ReadonlyMap<string, readonly Cost[]> {
+  const ours = [process.execPath, '--import', 'tsx', here('weights-worker.ts'), candidate, reference];
+  const theirs = ['python3', here('weights_numpy.py'), candidate, reference];
+  const turned = order.length > 0 ? [order.join(',')] : [];
+  const contenders = new Map<string, readonly string[]>([
+    ['consilium', ours],
+    ...Object.entries(WAYS)
+      .filter(([who]) => plain || who === 'numpy')
+      .map(([who, how]) => [who, [...theirs, how, ...turned]] as const),
+  ]);
+  const costs = new Map([...contenders.keys()].map((who) => [who, [] as Cost[]]));
+  for (let turn = 0; turn < runs; turn++) {
+    for (const [who, command] of contenders) {
+      const cost = run(command);
+      if (cost) costs.get(who)!.push(cost);
+    }
+  }
+  return costs;
+}
+
 function run([program, ...parameters]: readonly string[]): Cost | undefined {
   const ran = spawnSync(program!, parameters, { encoding: 'utf8' });
   if (ran.status !== 0) return undefined;
   return JSON.parse(ran.stdout.trim().split('\n').at(-1)!) as Cost;
-}
-
-/** Three safetensors files, layer by layer: a model, the same again, and its matrices transposed under Keras names. */
-function writeModels(paths: readonly string[], layers: number, width: number): void {
-  const names = [
-    (at: number) => `layer${at}.weight`,
-    (at: number) => `layer${at}.weight`,
-    (at: number) => `layer${at}/kernel`,
-  ];
-  const files = paths.map((path) => openSync(path, 'w'));
-  const size = 4 * width * width;
-  for (const [place, file] of files.entries()) {
-    const entries = Array.from({ length: layers }, (_, at) => [
-      names[place]!(at),
-      { dtype: 'F32', shape: [width, width], data_offsets: [at * size, (at + 1) * size] },
-    ]);
-    const text = Buffer.from(JSON.stringify(Object.fromEntries(entries)));
-    const length = Buffer.alloc(8);
-    length.writeBigUInt64LE(BigInt(text.length));
-    writeSync(file, length);
-    writeSync(file, text);
-  }
-  // One matrix of numbers, moved on by one for each layer, is as good as many.
-  const values = normals(1, width * width, 0.02);
-  for (let at = 0; at < layers; at++) {
-    const layer = new Float32Array(values.length);
-    layer.set(values.subarray(at));
-    layer.set(values.subarray(0, at), values.length - at);
-    const turned = permuteAxes(layer, [width, width], [1, 0]);
-    for (const [place, file] of files.entries()) writeSync(file, bytesOf(place === 2 ? turned : layer));
-  }
-  for (const file of files) closeSync(file);
 }
