@@ -24,9 +24,9 @@ export interface Hdf5Thread {
   readonly open: Hdf5Opener;
   /** Bytes that the library's memory has grown to; memories never shrink. */
   heapBytes(): number;
-  /** Closes what was opened. */
+  /** Closes what was opened; ends the thread where the library cannot. */
   closeFiles(): void;
-  /** Whether it ended: by `end`, or because it went round in circles. Then every file is refused. */
+  /** Whether it ended: by `end`, because it went round in circles, or could not close. Then every file is refused. */
   ended(): boolean;
   /** Ends the thread; idempotent. */
   end(): void;
@@ -139,7 +139,15 @@ export async function startHdf5Thread(
   const thread: Hdf5Thread = {
     open,
     heapBytes: () => ask('the heap', 'nowhere', { kind: 'heap' }) as number,
-    closeFiles: () => void (ended || ask('all files', 'nowhere', { kind: 'close' })),
+    closeFiles: () => {
+      if (ended) return;
+      try {
+        ask('all files', 'nowhere', { kind: 'close' });
+      } catch {
+        // A file has written over the library's own memory: nothing that it says from here on counts.
+        end();
+      }
+    },
     ended: () => ended,
     end,
   };
