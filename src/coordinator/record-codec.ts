@@ -1,5 +1,5 @@
 import { fail } from '../errors/problem.ts';
-import type { JobRecord } from '../rounds/job-state.ts';
+import type { JobRecord } from '../rounds/job-record.ts';
 import { canonicalJson } from '../vocabulary/canonical-json.ts';
 
 const FORMAT = 1;

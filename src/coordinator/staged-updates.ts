@@ -3,7 +3,7 @@ import { ConsiliumError } from '../errors/problem.ts';
 import { unsharedChange } from '../rounds/batch-norm.ts';
 import { lackedSpans } from '../rounds/earlier-version.ts';
 import type { Job } from '../rounds/job.ts';
-import type { AcceptedUpdate } from '../rounds/job-state.ts';
+import type { AcceptedUpdate } from '../rounds/job-record.ts';
 import { spoolScope } from '../rounds/spool-scope.ts';
 import type { Strategy } from '../rounds/strategy.ts';
 import type { UpdateKey } from '../rounds/update.ts';

@@ -1,7 +1,5 @@
 import { type Problem, problem, publicText } from '../errors/problem.ts';
-import type { Cancel, Clock } from '../ports/clock.ts';
-import type { Random } from '../ports/random.ts';
-import type { Telemetry } from '../ports/telemetry.ts';
+import type { Cancel } from '../ports/clock.ts';
 import {
   type Assignment,
   assignmentId,
@@ -21,24 +19,17 @@ import {
 } from '../rounds/site.ts';
 import type { AssignmentId, Round } from '../vocabulary/ids.ts';
 import { unreachable } from '../vocabulary/invariant.ts';
-import { claimReceipt } from './claims.ts';
-import type { Connection } from './connection.ts';
-import { insist, problemOf } from './insist.ts';
-import type { Session } from './link.ts';
+import { problemOf } from './insist.ts';
 import { releasedProblem } from './permissions.ts';
 import type { Policy } from './policy.ts';
 import { SettledConstants } from './settled-constants.ts';
 import { UnknownKinds } from './unknown-kinds.ts';
-import { askFate, outgoing, sendUpdate, type UploadParts } from './upload.ts';
+import { type DeliveryParts, UpdateDelivery } from './update-delivery.ts';
 import { failure, type WorkParts, work } from './work.ts';
 
 /** What the runtime drives. */
-export interface RuntimeParts extends UploadParts, Omit<WorkParts, 'insist' | 'constants' | 'settleFates'> {
-  readonly connection: () => Connection;
+export interface RuntimeParts extends DeliveryParts, Omit<WorkParts, 'insist' | 'constants' | 'settleFates'> {
   readonly policy: Policy;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly telemetry: Telemetry;
   /** A name for an accident that is told of outside; what happened is in the log under it. */
   readonly reference: () => string;
 }
@@ -64,6 +55,7 @@ export class SiteRuntime {
   readonly #tasks = new Map<AssignmentId, Task>();
   readonly #running = new Set<Promise<void>>();
   readonly #constants: SettledConstants;
+  readonly #delivery: UpdateDelivery;
   readonly #unknown: UnknownKinds;
   #state: SiteState;
   #events: Promise<void> = Promise.resolve();
@@ -77,6 +69,7 @@ export class SiteRuntime {
   /** `receipted` are those of the held updates whose receipts are kept. */
   constructor(parts: RuntimeParts, held: readonly HeldUpdate[], receipted: ReadonlySet<HeldUpdate>) {
     this.#parts = parts;
+    this.#delivery = new UpdateDelivery(parts);
     this.#state = siteState(held, (update) => receipted.has(update));
     this.#unknown = new UnknownKinds(parts.telemetry);
     this.#constants = new SettledConstants((query) => void parts.connection().say(query));
@@ -246,7 +239,7 @@ export class SiteRuntime {
       case 'claim':
         // The next training asks for itself what became of an update that is over.
         if (this.#state.claimed.has(heldName(effect.update))) await this.#release(effect.update);
-        if (!this.#stopping.signal.aborted) this.#track(this.#claim(effect.update));
+        this.#claim(effect.update);
         return true;
       case 'answer':
         await connection().say(effect);
@@ -318,12 +311,12 @@ export class SiteRuntime {
       let event: SiteEvent;
       try {
         telemetry.log('info', 'working', about);
-        const insisting = this.#insist(about);
+        const insisting = this.#delivery.insist(about);
         const parts: WorkParts = {
           ...this.#parts,
           insist: insisting,
           constants: this.#constants,
-          settleFates: (own, until) => this.#settleFates(own, insisting, until),
+          settleFates: (own, until) => this.#delivery.settleFates(own, insisting, until),
         };
         event = { ...(await work(parts, assignment, signal)), assignment: id };
       } catch (error) {
@@ -339,81 +332,15 @@ export class SiteRuntime {
     return turn;
   }
 
-  /** Finds out what became of earlier updates of a job before the next one goes on from their residuals. */
-  async #settleFates(
-    assignment: Assignment,
-    insisting: WorkParts['insist'],
-    signal: AbortSignal,
-  ): Promise<void> {
-    for (const open of await this.#parts.feedback.open(assignment.job, assignment.round)) {
-      await insisting(
-        async (session) => askFate(this.#parts, assignment, open, await session(), signal),
-        signal,
-      );
-    }
-  }
-
-  /** Sends a held update until the coordinator has it, or will never take it, or the signal aborts. */
   async #upload(assignment: Assignment, update: HeldUpdate, signal: AbortSignal): Promise<void> {
-    const { telemetry, reference } = this.#parts;
-    const { id, job, round, attempt } = assignment;
-    const about = { assignment: id, job, round, attempt };
-    const out = outgoing(this.#parts, assignment, update);
-    const event = await this.#insist(about)(async (session, moved): Promise<SiteEvent> => {
-      await sendUpdate(this.#parts, out, await session(), signal, moved);
-      return { kind: 'receipted', assignment: id };
-    }, signal).catch((error: unknown): SiteEvent | undefined => {
-      if (signal.aborted) return undefined;
-      const problem = problemOf(error, reference);
-      telemetry.count('consilium_uploads_failed_total', { code: problem.code });
-      const overtaken =
-        problem.code === 'UPDATE_LATE' ||
-        problem.code === 'UPDATE_STALE' ||
-        problem.code === 'UPDATE_TOO_STALE';
-      const level = overtaken ? 'warn' : 'error';
-      telemetry.log(level, 'the update was not taken', { ...about, problem, error });
-      return this.#uploadFailed(assignment, problem);
-    });
-    if (!event) return;
-    if (event.kind === 'receipted') {
-      telemetry.count('consilium_updates_receipted_total');
-      telemetry.log('info', 'the update is in', { ...about, bytes: out.declaration.payloadBytes });
-    }
-    await this.#post(event);
+    const event = await this.#delivery.upload(assignment, update, signal);
+    if (event) await this.#post(event);
   }
 
-  async #claim(update: HeldUpdate): Promise<void> {
-    const { job, round } = update;
-    const fate = await claimReceipt(this.#parts, this.#insist({ job, round }), update, this.#stopping.signal);
-    if (fate) await this.#post({ kind: 'answered', update, fate });
-  }
-
-  /** A damaged copy of the site's own is a failure of its work; everything else is the coordinator's refusal. */
-  #uploadFailed({ id }: Assignment, problem: Problem): SiteEvent {
-    return problem.code === 'STORE_CORRUPT' || problem.code === 'INTERNAL'
-      ? { kind: 'worked', assignment: id, result: failure(problem) }
-      : { kind: 'refused', assignment: id, problem };
-  }
-
-  #insist(about: object): WorkParts['insist'] {
-    const { clock, random, telemetry, connection } = this.#parts;
-    return (attempt, signal) => {
-      let session: Session | undefined;
-      const open = async () => {
-        session = await connection().session(signal);
-        return session;
-      };
-      return insist((moved) => attempt(open, moved), {
-        clock,
-        random,
-        signal,
-        onRetry: (problem, delayMs) => {
-          if (session) connection().doubt(session, problem);
-          telemetry.count('consilium_transfer_retries_total', { code: problem.code });
-          telemetry.log('warn', 'a transfer was interrupted; trying again', { ...about, problem, delayMs });
-        },
-      });
-    };
+  #claim(update: HeldUpdate): void {
+    const { signal } = this.#stopping;
+    if (signal.aborted) return;
+    this.#track(this.#delivery.claim(update, signal).then((event) => event && this.#post(event)));
   }
 
   /**

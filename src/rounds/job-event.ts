@@ -4,7 +4,7 @@ import type { Digest } from '../vocabulary/digest.ts';
 import type { AssignmentId, JobId, Round, SiteId } from '../vocabulary/ids.ts';
 import type { Result } from '../vocabulary/result.ts';
 import type { CoordinatorMessage, Presence, Progress, ReportResult } from './assignment.ts';
-import type { AcceptedUpdate, JobRecord } from './job-state.ts';
+import type { AcceptedUpdate, JobRecord } from './job-record.ts';
 import type { Receipt } from './update.ts';
 
 /** What can happen to a job. */

@@ -7,7 +7,8 @@ import { abandon, advance, aggregating, commit, end, refill } from './advance.ts
 import type { Presence, ReportResult } from './assignment.ts';
 import { assignmentIdOf, probeAssignmentId } from './current-assignment.ts';
 import type { Effects, JobEvent } from './job-event.ts';
-import { type AcceptedUpdate, currentTask, type JobState } from './job-state.ts';
+import type { AcceptedUpdate } from './job-record.ts';
+import { currentTask, type JobState } from './job-state.ts';
 import { reportFault } from './judge-report.ts';
 import { judgeUpdate } from './judge-update.ts';
 import { patienceMs } from './patience.ts';

@@ -3,7 +3,8 @@ import type { PayloadEncoding } from '../../src/aggregation/encodings/payload-en
 import { aggregate, stagingName } from '../../src/coordinator/aggregate.ts';
 import { modelElements, readModel, writeModel } from '../../src/coordinator/model-store.ts';
 import type { Job } from '../../src/rounds/job.ts';
-import { type AcceptedUpdate, type JobState, submittedState } from '../../src/rounds/job-state.ts';
+import type { AcceptedUpdate } from '../../src/rounds/job-record.ts';
+import { type JobState, submittedState } from '../../src/rounds/job-state.ts';
 import { PayloadHasher } from '../../src/sm/payload-digest.ts';
 import { sm3 } from '../../src/sm/sm3.ts';
 import type { JobId, SiteId } from '../../src/vocabulary/ids.ts';

@@ -1,12 +1,8 @@
 import type { Presence } from '../../src/rounds/assignment.ts';
 import { type Job, jobSchema } from '../../src/rounds/job.ts';
 import type { JobEvent } from '../../src/rounds/job-event.ts';
-import {
-  type AcceptedUpdate,
-  type JobState,
-  type recover,
-  submittedState,
-} from '../../src/rounds/job-state.ts';
+import type { AcceptedUpdate } from '../../src/rounds/job-record.ts';
+import { type JobState, type recover, submittedState } from '../../src/rounds/job-state.ts';
 import { step } from '../../src/rounds/step.ts';
 import type { UpdateDeclaration } from '../../src/rounds/update.ts';
 import type { Digest } from '../../src/vocabulary/digest.ts';
