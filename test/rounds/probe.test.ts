@@ -4,6 +4,7 @@ import { problem } from '../../src/errors/problem.ts';
 import type { Presence, ReportResult } from '../../src/rounds/assignment.ts';
 import { jobManifest } from '../../src/rounds/job-manifest.ts';
 import { recover } from '../../src/rounds/job-state.ts';
+import { allowedFor, probeTolerance } from '../../src/rounds/probe-report.ts';
 import type { AssignmentId, SiteId } from '../../src/vocabulary/ids.ts';
 import { externalJob, externalManifest } from './external-model.ts';
 import { A, B, C, FIRST_RELEASE, JOB, jobOf, PRESENCE, Rehearsal } from './federation.ts';
@@ -90,6 +91,16 @@ describe('a job that needs a probe', () => {
     expect(strict.state.excluded.has(A)).toBe(true);
     const wide = new Rehearsal(jobOf({ weightSchema: { ...SCHEMA, relativeL2: 1e-3 } }));
     expect(report(come(wide, A), A, answer(2e-5)).state.excluded.has(A)).toBe(false);
+  });
+
+  it('judges names that sites make up in steps that do not multiply with the stars of a tolerance', () => {
+    const layers = `${'*a'.repeat(200)}b`;
+    const base = externalManifest();
+    const tolerances = [{ layers, relativeL2: 1e-3, reason: 'half precision' }];
+    const manifest = { ...base, probe: { ...base.probe!, tolerances } };
+    const judge = { spec: externalJob(), weightsManifest: manifest };
+    const named = (layer: string) => allowedFor(layer, probeTolerance(judge));
+    expect([named('a'.repeat(512)), named(`${'a'.repeat(511)}b`)]).toEqual([1e-5, 1e-3]);
   });
 
   it('lets a site heal by coming anew, and then asks it no more', () => {

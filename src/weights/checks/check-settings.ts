@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { matchesGlob } from '../../vocabulary/glob.ts';
 import { outputTolerancesSchema } from '../probes/probe-section.ts';
 import { counted } from './assemble-report.ts';
 import type { CheckReport, Finding } from './report.ts';
@@ -51,16 +52,14 @@ export const NO_SETTINGS: CheckSettings = checkSettingsSchema.parse({ apiVersion
 
 /** The tolerance that a list gives a tensor: that of the first entry that names it. */
 export function toleranceIn(tolerances: CheckSettings['tolerances']): (tensor: string) => number | undefined {
-  const known = tolerances.map((one) => ({ ...one, names: namesOf(one.tensors) }));
-  return (tensor) => known.find(({ names }) => names.test(tensor))?.relativeL2;
+  return (tensor) => tolerances.find(({ tensors: glob }) => matchesGlob(glob, tensor))?.relativeL2;
 }
 
 /** The tolerance that a list gives the output of a layer: that of the first entry that names it. */
 export function outputToleranceIn(
   tolerances: CheckSettings['outputs'],
 ): (layer: string) => number | undefined {
-  const known = tolerances.map((one) => ({ ...one, names: namesOf(one.layers) }));
-  return (layer) => known.find(({ names }) => names.test(layer))?.relativeL2;
+  return (layer) => tolerances.find(({ layers: glob }) => matchesGlob(glob, layer))?.relativeL2;
 }
 
 /** Findings as settings weigh them, and the ignores that were of no use. */
@@ -75,7 +74,7 @@ export function settle(
     const place = ignore.findIndex(
       ({ rule, tensors: named }) =>
         rule === one.rule &&
-        [one.tensor, one.native, ''].some((name) => name !== undefined && namesOf(named).test(name)),
+        [one.tensor, one.native, ''].some((name) => name !== undefined && matchesGlob(named, name)),
     );
     if (place < 0) return [{ ...one, severity }];
     used.add(place);
@@ -94,10 +93,4 @@ export function settledReport(
 ): { readonly report: CheckReport; readonly unused: readonly string[] } {
   const { findings, unused } = settle(report.findings, settings);
   return { report: { ...report, ...counted(findings), findings }, unused };
-}
-
-/** A pattern in which only * means anything. */
-function namesOf(pattern: string): RegExp {
-  const parts = pattern.split('*').map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'));
-  return new RegExp(`^${parts.join('.*')}$`);
 }
