@@ -19,6 +19,9 @@ export const JOB_MANIFEST_BYTES_MAX = 768 * 2 ** 10;
 /** Elements of the inputs of all probes together, which each site makes. */
 export const PROBED_ELEMENTS_MAX = 2 ** 24;
 
+/** Names of layers that a report of a probe can say. */
+const LAYER_NAME = /^[^\p{Cc}]{1,512}$/u;
+
 /** Whether what a job's model has to compute is known from golden outputs alone: nothing else describes it. */
 export function needsGolden(spec: Pick<Job, 'model' | 'weightSchema'>): boolean {
   return spec.model.kind === 'external' && needsProbe(spec);
@@ -67,6 +70,14 @@ export function parseJobManifest(json: unknown): Result<WeightsManifest, string>
         `its probes have ${elements} elements, and ${PROBED_ELEMENTS_MAX} are the most: make it with a smaller --batch`,
       );
     }
+  }
+  const unsayable = probe?.golden
+    .flatMap(({ layers }) => layers)
+    .find(({ layer }) => !LAYER_NAME.test(layer));
+  if (unsayable) {
+    return refused(
+      `sites cannot report on its layer ${JSON.stringify(unsayable.layer.slice(0, 40))}: names have at most 512 characters, none of them a control character`,
+    );
   }
   const [fault] = manifestFaults(parsed.data, false);
   return fault === undefined ? ok(parsed.data) : refused(fault);

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { manifestOf } from '../../src/rounds/job.ts';
 import { jobFileSchema, jobOfFile } from '../../src/rounds/job-file.ts';
 import { jobManifest, parseJobManifest } from '../../src/rounds/job-manifest.ts';
+import { goldenOf } from '../../src/weights/probes/golden.ts';
 import { manifestFaults } from '../../src/weights/schema/weights-manifest.ts';
 import { EXTERNAL_TENSORS, externalJob, externalJobFile, externalManifest } from './external-model.ts';
 import { jobOf } from './federation.ts';
@@ -94,6 +95,14 @@ describe('the file of a job', () => {
   });
 });
 
+/** The probes of the manifest, with another first layer of the first one. */
+function withFirst(change: object) {
+  const probe = externalManifest().probe!;
+  const [first, ...others] = probe.golden;
+  const layers = first!.layers.map((layer, place) => (place === 0 ? { ...layer, ...change } : layer));
+  return { ...probe, golden: [{ ...first, layers }, ...others] };
+}
+
 describe('the manifest beside a job', () => {
   it('is taken without making its probes, which takes long where they are large', () => {
     const { probe } = externalManifest();
@@ -125,6 +134,25 @@ describe('the manifest beside a job', () => {
       'that contradicts itself',
       { probe: { ...externalManifest().probe, kinds: ['normal'] } },
       'its golden outputs are not those of its kinds of probes',
+    ],
+    [
+      'whose layers no site could report on by their length',
+      { probe: withFirst({ layer: 'x'.repeat(513) }) },
+      'sites cannot report on its layer',
+    ],
+    [
+      'whose layers would mislead a terminal',
+      { probe: withFirst({ layer: 'first\u001b[2J' }) },
+      'sites cannot report on its layer "first\\u001b[2J"',
+    ],
+    [
+      'that asks for what is not finite',
+      {
+        probe: withFirst({
+          output: goldenOf({ shape: [3, 4], values: new Float32Array(12).fill(Number.NaN) }, 64),
+        }),
+      },
+      'a golden output of the probe normal has not the numbers of its shape, all finite',
     ],
   ])('is refused %s', (_, change, fault) => {
     const parsed = parseJobManifest({ ...externalManifest(), ...change });

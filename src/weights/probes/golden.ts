@@ -39,11 +39,13 @@ export function goldenNumbers({ values, sketch = '' }: Golden): Float32Array {
   return numbersOf(values ?? sketch);
 }
 
-/** Whether a golden has the numbers that its shape asks for. */
-export function isSound({ shape, values, sketch }: Golden): boolean {
+/** Whether a golden has the numbers that its shape asks for, all of them finite: nothing else can be compared with. */
+export function isSound(golden: Golden): boolean {
+  const { shape, values, sketch } = golden;
   if ((values === undefined) === (sketch === undefined)) return false;
   const length = values === undefined ? SKETCH_LENGTH : elementCount(shape);
-  return Buffer.from(values ?? sketch ?? '', 'base64').length === 4 * length;
+  const isWhole = Buffer.from(values ?? sketch ?? '', 'base64').length === 4 * length;
+  return isWhole && goldenNumbers(golden).every(Number.isFinite);
 }
 
 /**

@@ -112,7 +112,7 @@ export function probeFaults(probe: ProbeSection, plan: boolean): readonly string
     if (digests.length !== inputs.length) return [`the probe ${kind} has not the inputs of the model`];
     const kept = [...layers.flatMap(({ input, output }) => (input ? [input, output] : [output])), ...outputs];
     if (!kept.every(isSound))
-      return [`a golden output of the probe ${kind} has not the numbers of its shape`];
+      return [`a golden output of the probe ${kind} has not the numbers of its shape, all finite`];
     if (new Set(layers.map(({ layer }) => layer)).size < layers.length) {
       return [`the probe ${kind} names a layer twice`];
     }
