@@ -7,6 +7,7 @@ import {
   type HeardMessage,
   type SiteMessage,
 } from '../rounds/assignment.ts';
+import { earlierVersion } from '../rounds/earlier-version.ts';
 import {
   type HeldUpdate,
   heldName,
@@ -84,7 +85,7 @@ export class SiteRuntime {
 
   /** Takes what the coordinator says. Never throws; answers go out through the connection. */
   receive(message: HeardMessage): void {
-    const { telemetry, policy, connection } = this.#parts;
+    const { telemetry, policy, connection, trainers } = this.#parts;
     if (this.#waiting > WAITING_MAX) {
       // More than any federation has to say: whatever was dropped here is said again on the next connection.
       connection().drop(problem('OVERLOADED', { what: 'unread messages', limit: WAITING_MAX }));
@@ -107,7 +108,8 @@ export class SiteRuntime {
             task,
             problem: objection,
           });
-          return { kind: 'assigned', assignment, objection };
+          const schemaVersion = earlierVersion(assignment.spec, trainers.offers);
+          return { kind: 'assigned', assignment, objection, schemaVersion };
         });
         return;
       }

@@ -9,7 +9,7 @@ import type { DatedTensor } from './tensor-since.ts';
 /*
  * Trainers that are behind the weight schema of a job by a MINOR. They train the tensors that they have, and compute as if
  * those that came later were at their defaults; what they lack is zero in their updates, and counts for nothing there
- * (docs/WEIGHTS.md, ADR 25).
+ * (docs/WEIGHTS.md, ADR 26).
  */
 
 /** What of a job says which of its tensors a version lacks. */

@@ -2,6 +2,7 @@ import { encodedBytes } from '../aggregation/encodings/payload-encoding.ts';
 import { type Problem, problem } from '../errors/problem.ts';
 import type { SiteId } from '../vocabulary/ids.ts';
 import { manifestDifference } from '../weights/manifest.ts';
+import { parseVersion } from '../weights/schema/version.ts';
 import { fillingRound } from './buffer.ts';
 import { probeLack } from './cohort.ts';
 import { versionDigest } from './current-assignment.ts';
@@ -137,12 +138,19 @@ function versionFault(
   if (schemaVersion !== undefined) {
     if (!spec.weightSchema || lacked === 0)
       return `it is said to be of version ${schemaVersion}, which lacks nothing`;
-    const fault = earlierVersionFault(spec, schemaVersion);
+    const fault =
+      otherMajor(spec.weightSchema.version, schemaVersion) ?? earlierVersionFault(spec, schemaVersion);
     if (fault !== undefined) return fault;
   }
   const stated = earlierVersion(spec, online.get(key.site)?.trainers ?? []);
   if (lackedTensors(spec, stated).length <= lacked) return undefined;
   return `its trainer is of version ${stated}, and the update is said to hold tensors that came later`;
+}
+
+/** Tensors of another MAJOR have other meanings, whatever is zero. */
+function otherMajor(own: string, declared: string): string | undefined {
+  if (parseVersion(own)?.major === parseVersion(declared)?.major) return undefined;
+  return `it is said to be of version ${declared}, which is of another MAJOR than ${own}`;
 }
 
 /** q-FedAvg weighs each update by how the base version does at its site. */

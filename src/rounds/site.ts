@@ -4,6 +4,7 @@ import type { Digest } from '../vocabulary/digest.ts';
 import type { AssignmentId, Attempt, JobId, ModelVersion, Round } from '../vocabulary/ids.ts';
 import type { Manifest } from '../weights/manifest.ts';
 import type { Assignment, ReportResult } from './assignment.ts';
+import { lackedTensors } from './earlier-version.ts';
 import { without, withoutMember } from './without.ts';
 
 /**
@@ -67,8 +68,16 @@ export function heldName(update: Pick<HeldUpdate, 'job' | 'round'>): string {
 
 /** What can happen to a participant. */
 export type SiteEvent =
-  /** An assignment came; `objection` is what the site's policy has against it. */
-  | { readonly kind: 'assigned'; readonly assignment: Assignment; readonly objection: Problem | undefined }
+  /**
+   * An assignment came; `objection` is what the site's policy has against it, `schemaVersion` that of its trainer, where
+   * that lacks tensors of the job.
+   */
+  | {
+      readonly kind: 'assigned';
+      readonly assignment: Assignment;
+      readonly objection: Problem | undefined;
+      readonly schemaVersion?: string | undefined;
+    }
   /** Training is done and the update's bytes are in the store. */
   | { readonly kind: 'trained'; readonly assignment: AssignmentId; readonly update: HeldUpdate }
   /** Counting or evaluating is done, or any task failed. */
@@ -139,7 +148,7 @@ export function siteStep(
 ): { readonly state: SiteState; readonly effects: readonly SiteEffect[] } {
   switch (event.kind) {
     case 'assigned':
-      return assigned(state, event.assignment, event.objection);
+      return assigned(state, event);
     case 'trained': {
       const assignment = state.active.get(event.assignment);
       const { update } = event;
@@ -233,7 +242,10 @@ export function siteStep(
   }
 }
 
-function assigned(state: SiteState, assignment: Assignment, objection: Problem | undefined) {
+function assigned(
+  state: SiteState,
+  { assignment, objection, schemaVersion }: Extract<SiteEvent, { kind: 'assigned' }>,
+) {
   const answer: SiteEffect = { kind: 'answer', assignment: assignment.id, problem: objection };
   if (objection) return { state, effects: [answer] };
   const result = state.unsent.get(assignment.id);
@@ -263,7 +275,10 @@ function assigned(state: SiteState, assignment: Assignment, objection: Problem |
   ];
   const own = held.get(heldName(assignment));
   const next = { ...settled.state, active: set(active, assignment.id, assignment) };
-  if (assignment.task === 'train' && own?.baseDigest === assignment.baseDigest) {
+  const lacks = (version: string | undefined) => lackedTensors(assignment.spec, version).length;
+  // An update of tensors that the trainer lacks by now would be refused: it trains anew.
+  const fits = own?.baseDigest === assignment.baseDigest && lacks(own.schemaVersion) >= lacks(schemaVersion);
+  if (assignment.task === 'train' && fits) {
     effects.push({ kind: 'upload', assignment, update: own, attempt: assignment.attempt });
     return { state: { ...next, sending: new Set([...sending, assignment.id]) }, effects };
   }

@@ -137,7 +137,11 @@ export class Turn {
    * lacks tensors of the model, and would measure another one.
    */
   askToEvaluate(site: SiteId): void {
-    if (earlierVersion(this.state.spec, this.state.online.get(site)?.trainers ?? []) !== undefined) return;
+    if (earlierVersion(this.state.spec, this.state.online.get(site)?.trainers ?? []) !== undefined) {
+      // One that was asked before its trainer was set back is not waited for.
+      this.mark(site, { state: 'declined', reason: 'its trainer lacks tensors of the model' });
+      return;
+    }
     if (this.state.outstanding.has(site) || this.state.accepted.has(site)) return;
     if (!this.state.evaluations.has(site) && !this.state.participants.has(site)) {
       this.change({ participants: new Map(this.state.participants).set(site, FRESH) });

@@ -178,6 +178,7 @@ describe('a job with a site that is behind', () => {
     expect(said(C, '1.1.0')).toContain('its trainer is of version 1.0.0');
     for (const version of ['1.2.0', '1.3.0', '2.0.0', 'x'])
       expect(said(A, version)).toContain(`version ${version}, which lacks nothing`);
+    expect(said(A, '0.9.0')).toBe('it is said to be of version 0.9.0, which is of another MAJOR than 1.2.0');
     // What it trained before it was brought up to date.
     expect(said(A, '1.1.0')).toBeUndefined();
   });
@@ -196,6 +197,17 @@ describe('a job with a site that is behind', () => {
     job.evaluate(A, B);
     expect(job.state.round).toBe(2);
     expect(tasks(C)).toEqual(['train']);
+  });
+
+  test('does not wait for one that was set back while it evaluated', () => {
+    const { job, come } = rehearsal();
+    for (const site of [A, B]) job.arrive(site);
+    job.arrive(C, { schemaVersion: '1.0.0' });
+    job.sum();
+    job.feed({ kind: 'site-offline', site: B });
+    come(B, '1.1.0');
+    job.evaluate(A);
+    expect(job.state).toMatchObject({ round: 2, phase: 'working' });
   });
 
   test('goes on without evaluations where all sites are behind', () => {

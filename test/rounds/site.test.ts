@@ -77,6 +77,37 @@ const assigned = (own: Assignment): SiteEvent => ({
 const kinds = (effects: readonly SiteEffect[]) => effects.map(({ kind }) => kind);
 const failure: ReportResult = { kind: 'failure', problem: problem('TRAINER_FAILED', { reason: 'no' }) };
 
+describe('a site whose trainer lacks tensors', () => {
+  const external = jobSchema.parse({
+    ...spec,
+    model: {
+      kind: 'external',
+      tensors: [
+        { name: 'stem', shape: [2] },
+        { name: 'gate', shape: [2], since: '1.1.0', default: 1 },
+      ],
+    },
+    initialWeights: { file: 'w.safetensors' },
+    weightSchema: { id: 'net', version: '1.1.0', probe: 'off' },
+    statistics: false,
+  });
+
+  it.each([
+    ['trains anew where a later trainer made what it holds', undefined, '1.0.0', 'work'],
+    ['sends what one of its version made', '1.0.0', '1.0.3', 'upload'],
+    ['sends what an earlier one made', '1.0.0', undefined, 'upload'],
+  ])('%s', (_, held, now, task) => {
+    const own = { ...update(), ...(held && { schemaVersion: held }) };
+    const event: SiteEvent = {
+      kind: 'assigned',
+      assignment: { ...assignment('train'), spec: external },
+      objection: undefined,
+      schemaVersion: now,
+    };
+    expect(kinds(run(siteState([own]), event).effects)).toEqual(['answer', task]);
+  });
+});
+
 describe('a site', () => {
   it('answers an assignment before it starts the work', () => {
     expect(kinds(run(siteState([]), assigned(assignment('train'))).effects)).toEqual(['answer', 'work']);

@@ -219,7 +219,9 @@ export class SimulatedSite {
       case 'assignment': {
         const objection = this.declining > 0 ? problem('POLICY_DENIED', { what: 'this' }) : undefined;
         if (objection) this.declining--;
-        this.react({ kind: 'assigned', assignment: message.assignment, objection });
+        const { assignment } = message;
+        const schemaVersion = earlierVersion(assignment.spec, presenceOf(this.minor).trainers);
+        this.react({ kind: 'assigned', assignment, objection, schemaVersion });
         break;
       }
       case 'withdrawal':
