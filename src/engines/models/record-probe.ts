@@ -16,7 +16,8 @@ const WHOLE_ELEMENTS = { layer: 64, end: 4096 } as const;
 
 /**
  * Runs the reference model on the probes of a plan and keeps what every layer gives, for the manifest. Throws USAGE for a
- * plan that would hide mistakes, CHECK_FAILED where the model does not depend on its input, and what running it throws.
+ * plan that would hide mistakes, CHECK_FAILED where the model does not depend on its input or gives what is not finite, and
+ * what running it throws.
  */
 export async function recordProbe(
   plan: ProbePlan,
@@ -29,6 +30,7 @@ export async function recordProbe(
   const probes = probesOf(plan);
   const canonical = plan.inputs.map((input) => ({ ...input, channelsFirst: false }));
   return runModel(model, { inputs: canonical, probes }, manifest, (trace) => {
+    checkFinite(probes, trace);
     checkDependence(trace);
     return sectionOf(plan, square, model, manifest, probes, trace);
   });
@@ -101,5 +103,16 @@ function checkDependence({ probes: [first, ...others] }: ModelTrace): void {
     fail('CHECK_FAILED', {
       reason: 'the model gives the same outputs on every probe, so that they would prove nothing',
     });
+  }
+}
+
+/** Throws CHECK_FAILED where the model gives something that no other output can be compared with. */
+function checkFinite(plan: readonly Probe[], { probes }: ModelTrace): void {
+  for (const [nth, { layers, outputs }] of probes.entries()) {
+    const ends = outputs.map((output) => ({ layer: 'the end of the model', output }));
+    const wild = [...layers, ...ends].find(({ output }) => !output.values.every(Number.isFinite));
+    if (!wild) continue;
+    const reason = `${wild.layer} gives NaN or infinite values on the probe ${plan[nth]!.kind}, which nothing can be compared with`;
+    fail('CHECK_FAILED', { reason });
   }
 }

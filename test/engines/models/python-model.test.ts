@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, describe, expect, test, vi } from 'vitest';
 import type { ModelToRun } from '../../../src/engines/models/model-to-run.ts';
 import { runOnnx } from '../../../src/engines/models/onnx-runtime.ts';
+import { recordProbe } from '../../../src/engines/models/record-probe.ts';
 import { runModel } from '../../../src/engines/models/run-model.ts';
 import { openWeightsFile } from '../../../src/engines/open-weights-file.ts';
 import { runPython } from '../../../src/engines/python-child.ts';
@@ -27,6 +28,24 @@ async function opened(name: string, change: Partial<ModelToRun> = {}): Promise<M
   const stored = await openWeightsFile(path);
   return { stored, path, framework: 'pytorch', python: 'python3', timeLimitMs: 240_000, ...change };
 }
+
+test('a model that gives what is not finite is no reference', async () => {
+  const onnx = readFileSync(fixture('image.onnx'));
+  // The type of a node is field 4; the square root of what is negative is NaN.
+  Buffer.from('\x22\x04Sqrt').copy(onnx, onnx.indexOf(Buffer.from('\x22\x04Relu')));
+  const path = join(folder, 'image.onnx');
+  writeFileSync(path, onnx);
+  const stored = await openWeightsFile(path);
+  const model = { stored, path, framework: 'onnx', python: 'python3', timeLimitMs: 240_000 } as const;
+  const recorded = recordProbe(manifest.probe!, 'as it is', model, manifest);
+  await expect(recorded).rejects.toMatchObject({
+    problem: {
+      code: 'CHECK_FAILED',
+      details: { reason: expect.stringContaining('gives NaN or infinite values on the probe normal') },
+    },
+  });
+  stored.close();
+});
 
 describe('a missing engine is told, never a pass', () => {
   test('ONNX Runtime', async () => {
