@@ -38,7 +38,7 @@ test('a wrong conversion is exit code 1, names the mistake, and writes every rep
     ...reports.flatMap((name) => ['--report', `${name}=bad.${name}`]),
   );
   expect(outcome.code).toBe(1);
-  expect(outcome.stdout).toContain('error WC203 bytes-reshaped fc2/kernel');
+  expect(outcome.stdout).toContain('error WC203 bytes-reshaped fc2.weight: fc2/kernel:');
   const written = await Promise.all(reports.map((name) => readFile(join(folder, `bad.${name}`), 'utf8')));
   for (const text of written) expect(text).toContain('WC203');
 });
