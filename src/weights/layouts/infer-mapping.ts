@@ -114,15 +114,16 @@ export function flattenedOf(
   if (ops[0] !== 'Linear' || framework === 'onnx' || framework === 'pytorch') return {};
   const said = flattened[name];
   if (said) return said.length === 0 ? {} : { map: said };
-  const before = flattenBefore(layers, place);
+  const before = flattenBefore(layers, place, flattened);
   if (before.known && !(certain && before.map)) return before.map ? { map: before.map } : {};
   const found = before.known ? [before.map!] : before.choices;
   const choices = found.slice(0, 4).map(mapText).join(', ');
+  const rival = before.known || !before.rival ? '' : `, for ${before.rival} may be the one behind it`;
   return {
     trouble: {
       kind: 'ambiguous',
       layer: name,
-      message: `a map of ${choices}${found.length > 4 ? ', ...' : ''} (channels x places) or none at all may have been flattened before ${name}; say which, such as --flatten ${name}=${mapText(found[0]!)} or --flatten ${name}=none`,
+      message: `a map of ${choices}${found.length > 4 ? ', ...' : ''} (channels x places) or none at all may have been flattened before ${name}${rival}; say which, such as --flatten ${name}=${mapText(found[0]!)} or --flatten ${name}=none`,
     },
   };
 }

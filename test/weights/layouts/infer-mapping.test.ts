@@ -129,6 +129,53 @@ test('the map before a Linear is that of the convolution that stands right befor
   expect(inferred.shaped.find(({ name }) => name === 'head')).not.toHaveProperty('flattened');
 });
 
+test('where another Linear may be the one behind it, as layers are declared in any order, it has to be said', () => {
+  const canonical = file({
+    ...conv('c1', 8, 1),
+    ...dense('mix', 16, 16),
+    ...dense('fc1', 16, 240),
+    ...dense('out', 2, 16),
+  });
+  const native = file({
+    'c1/kernel': [3, 3, 1, 8],
+    ...kernel('fc1', 16, 240),
+    ...kernel('mix', 16, 16),
+    ...kernel('out', 2, 16),
+  });
+  const { troubles } = inferMapping(canonical, native, 'keras');
+  expect(troubles.map(({ kind, message }) => `${kind}: ${message}`)).toEqual([
+    'ambiguous: a map of 8x2 (channels x places) or none at all may have been flattened before mix, for fc1 may be the one behind it; say which, such as --flatten mix=8x2 or --flatten mix=none',
+    'ambiguous: a map of 8x30 (channels x places) or none at all may have been flattened before fc1, for mix may be the one behind it; say which, such as --flatten fc1=8x30 or --flatten fc1=none',
+  ]);
+  const settled = inferMapping(canonical, native, 'keras', { flattened: { mix: [] } });
+  expect(settled.troubles).toEqual([]);
+  expect(settled.shaped.find(({ name }) => name === 'fc1')).toMatchObject({ flattened: [8, 30] });
+  expect(settled.shaped.find(({ name }) => name === 'mix')).not.toHaveProperty('flattened');
+  // One map does not say that there was no other.
+  expect(pairs(canonical, native, { fc1: [8, 6, 5] }).troubles).toEqual(['ambiguous mix']);
+});
+
+test('Linears that each stand right behind a convolution of their own are told by their places', () => {
+  const canonical = file({
+    ...conv('a', 4, 3),
+    ...dense('fa', 2, 48),
+    ...conv('b', 8, 3),
+    ...dense('fb', 2, 48),
+  });
+  const native = file({
+    'a/kernel': [3, 3, 3, 4],
+    ...kernel('fa', 2, 48),
+    'b/kernel': [3, 3, 3, 8],
+    ...kernel('fb', 2, 48),
+  });
+  const { troubles, shaped } = inferMapping(canonical, native, 'keras');
+  expect(troubles).toEqual([]);
+  expect(shaped.flatMap(({ name, flattened }) => (flattened ? [`${name} ${flattened}`] : []))).toEqual([
+    'fa 4,12',
+    'fb 8,6',
+  ]);
+});
+
 test('where several convolutions may be before it, it has to be said, and is taken as it was said', () => {
   const canonical = file({
     ...dense('classifier', 2, 48),
