@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import torch
+from torch import nn
 
 VERSIONS = (1, 2)
 
@@ -43,6 +44,11 @@ def write_result(
     if local_steps is not None:
         result["localSteps"] = local_steps
     (folder / "result.json").write_text(json.dumps(result, allow_nan=False), "utf-8")
+
+
+def federated(model: nn.Module) -> dict[str, torch.Tensor]:
+    """What a federation can start from: all tensors but the counts of batches, which nobody else has."""
+    return {name: tensor for name, tensor in model.state_dict().items() if not name.endswith("num_batches_tracked")}
 
 
 def read_safetensors(path: Path) -> dict[str, torch.Tensor]:

@@ -6,7 +6,7 @@ federation. Copy it and put your own model, data and optimiser in its place; con
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
@@ -77,9 +77,10 @@ def freeze(model: nn.Module, frozen: set[str]) -> None:
             layer.train(f"{name}.running_mean" not in frozen)
 
 
-def federated(model: nn.Module) -> dict[str, torch.Tensor]:
-    """The tensors of the federation: all but the counts of batches, which nobody else has."""
-    return {name: tensor for name, tensor in model.state_dict().items() if not name.endswith("num_batches_tracked")}
+def shared(task: dict, model: nn.Module) -> dict[str, torch.Tensor]:
+    """The tensors of the job. A model that is ahead has more, and batch norms have counts that nobody exchanges."""
+    names = {tensor["name"] for tensor in task["manifest"]["tensors"]}
+    return {name: tensor for name, tensor in model.state_dict().items() if name in names}
 
 
 def named_layers(model: nn.Module) -> dict[str, nn.Module]:
@@ -87,7 +88,8 @@ def named_layers(model: nn.Module) -> dict[str, nn.Module]:
     return {
         name: layer
         for name, layer in model.named_modules()
-        if next(layer.parameters(recurse=False), None) is not None
+        # What the model itself has as parameters is of no layer.
+        if name and next(layer.parameters(recurse=False), None) is not None
     }
 
 
@@ -133,7 +135,8 @@ def train(
     if job["strategy"]["name"] == "qfedavg":
         with torch.no_grad():
             metrics["baseLoss"] = loss_of(model(inputs).double(), targets.double()).item()
-    freeze(model, set(task["frozen"]))
+    # What the job does not have stays at its defaults, which leave the model as the others have it.
+    freeze(model, set(task["frozen"]) | (model.state_dict().keys() - shared(task, model).keys()))
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     anchor = [parameter.detach().clone() for parameter in parameters]
     optimizer = torch.optim.SGD(
@@ -184,13 +187,18 @@ def probe(task: dict, folder: Path, model: nn.Module, layers: dict[str, nn.Modul
     """What each layer gives on the inputs that the federation sent, and what comes out at the end."""
     inputs = read_safetensors(folder / "probe.safetensors")
     outputs: dict[str, torch.Tensor] = {}
+
+    def kept(key: str) -> Callable[..., None]:
+        def hook(_layer: nn.Module, _inputs: tuple, output: torch.Tensor | tuple) -> None:
+            # A GRU, an LSTM and an attention give more than one: the first counts, and of several calls the first.
+            while isinstance(output, (tuple, list)):
+                output = output[0]
+            outputs.setdefault(key, output.clone())
+
+        return hook
+
     for kind in task["probes"]:
-        hooks = [
-            layer.register_forward_hook(
-                lambda _layer, _inputs, output, key=f"{kind}/layer/{name}": outputs.update({key: output.clone()})
-            )
-            for name, layer in layers.items()
-        ]
+        hooks = [layer.register_forward_hook(kept(f"{kind}/layer/{name}")) for name, layer in layers.items()]
         outputs[f"{kind}/output/0"] = model(inputs[f"{kind}/input/0"])
         for hook in hooks:
             hook.remove()
@@ -205,11 +213,11 @@ def area_under_roc(scores: torch.Tensor, targets: torch.Tensor) -> float:
 
 
 def work(folder: Path, task: dict, model: nn.Module) -> None:
-    """Does a task with a model, whose tensors are those of the job but for the counts of batches."""
+    """Does a task with a model that has the tensors of the job, and maybe others, which stay as they are."""
     # One thread: models of this size gain nothing from more, and the result depends on nothing but the task.
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
-    # The counts of batches alone are not there.
+    # The counts of batches are not there, nor what a later version of the model has more.
     model.load_state_dict({**model.state_dict(), **read_safetensors(folder / "base.safetensors")})
     model.eval()
     if task["task"] == "probe":
@@ -220,7 +228,7 @@ def work(folder: Path, task: dict, model: nn.Module) -> None:
         write_result(folder, sample_count, metrics)
     else:
         sample_count, metrics, steps = train(task, model, read_correction(task, folder))
-        write_safetensors(folder / "weights.safetensors", federated(model))
+        write_safetensors(folder / "weights.safetensors", shared(task, model))
         write_result(folder, sample_count, metrics, steps)
 
 

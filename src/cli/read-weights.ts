@@ -35,9 +35,11 @@ export async function readWeightsFile(file: string, job: Job): Promise<PayloadSo
 }
 
 function valuesOf({ tensors }: StoredTensors, manifest: Manifest, file: string): Float32Array {
-  const stored = new Map(tensors.filter((tensor) => !isBatchCount(tensor)).map((one) => [one.name, one]));
+  const due = new Set(manifest.tensors.map(({ name }) => name));
+  const held = tensors.filter((tensor) => due.has(tensor.name) || !isBatchCount(tensor));
+  const stored = new Map(held.map((one) => [one.name, one]));
   const names = manifest.tensors.map(({ name }) => name).filter((name) => stored.has(name));
-  const strays = [...stored.keys()].filter((name) => !names.includes(name));
+  const strays = [...stored.keys()].filter((name) => !due.has(name));
   const theirs = [...names, ...strays].map((name) => stored.get(name)!);
   const unreadable = (reason: string) => fail('WEIGHTS_UNREADABLE', { file, reason });
   const other = theirs.find(({ dtype }) => dtype !== 'float32');

@@ -7,7 +7,7 @@ import {
   weightsManifestSchema,
 } from '../weights/schema/weights-manifest.ts';
 import { needsProbe } from './fit-schema.ts';
-import { type Job, manifestOf } from './job.ts';
+import { type Job, type Model, manifestOf } from './job.ts';
 
 /*
  * The weights manifest that came with a job: what its tensors mean, how they came to it, and, of an external model, what
@@ -34,7 +34,7 @@ export function jobManifest(
 ): WeightsManifest {
   return {
     ...manifest,
-    tensors: exchangedTensors(manifest).map(({ sm3: _, ...tensor }) => tensor),
+    tensors: exchangedTensors(manifest, spec.model).map(({ sm3: _, ...tensor }) => tensor),
     mapping: [],
     dropped: [],
     tolerances: [],
@@ -93,28 +93,32 @@ export function jobManifestFault(spec: Job, manifest: WeightsManifest): string |
   if (weightSchema?.id !== id || weightSchema.version !== version) {
     return `it is of ${id} ${version}, and the job is of ${weightSchema?.id} ${weightSchema?.version}`;
   }
-  const tensors = float32Tensors(manifest);
+  const tensors = float32Tensors(manifest, spec.model);
   if (!tensors.ok) return tensors.refusal;
   const difference = manifestDifference(manifestOf(spec), tensors.value);
   if (difference !== undefined || !needsGolden(spec)) return difference;
   if (!manifest.probe) {
     return 'it has no probes, which a probe of an external model is compared with: make it with --probe, or say probe: off';
   }
-  const unknown = exchangedTensors(manifest).find(({ sha256 }) => sha256 === undefined);
+  const unknown = exchangedTensors(manifest, spec.model).find(({ sha256 }) => sha256 === undefined);
   return (
     unknown &&
     `it has no SHA-256 of ${unknown.name}, so that nobody can tell which weights its probes were run with`
   );
 }
 
-/** The tensors of a manifest that a job exchanges: all but what PyTorch counts for its batch norms. */
-export function exchangedTensors({ tensors }: WeightsManifest): WeightsManifest['tensors'] {
-  return tensors.filter((tensor) => !isBatchCount(tensor));
+/**
+ * The tensors of a manifest that a job exchanges: all but what PyTorch counts for its batch norms, unless the job's model
+ * lists that itself, as jobs may that were submitted when a count in float32 was a tensor like others.
+ */
+export function exchangedTensors({ tensors }: WeightsManifest, model?: Model): WeightsManifest['tensors'] {
+  const listed = new Set(model?.kind === 'external' ? model.tensors?.map(({ name }) => name) : []);
+  return tensors.filter((tensor) => listed.has(tensor.name) || !isBatchCount(tensor));
 }
 
 /** The tensors of a manifest, as jobs exchange them; the refusal names one that is not float32. */
-export function float32Tensors(manifest: WeightsManifest): Result<Manifest, string> {
-  const tensors = exchangedTensors(manifest);
+function float32Tensors(manifest: WeightsManifest, model: Model): Result<Manifest, string> {
+  const tensors = exchangedTensors(manifest, model);
   const other = tensors.find(({ dtype }) => dtype !== 'float32');
   if (other) {
     return refused(

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, test } from 'vitest';
+import { openWeightsFile } from '../../src/engines/open-weights-file.ts';
 import { openTensorBackend } from '../../src/engines/tensor-backend.ts';
 import type { DatasetConfig } from '../../src/participant/config.ts';
 import { openDataset } from '../../src/participant/datasets/open-dataset.ts';
@@ -21,6 +22,7 @@ import { seededRandom } from '../../src/rounds/seeded-random.ts';
 import { hasControls } from '../../src/rounds/strategy.ts';
 import { encodeSafetensors } from '../../src/weights/formats/safetensors.ts';
 import { PROBE_KINDS, probesOf } from '../../src/weights/probes/probe-inputs.ts';
+import { float32Values } from '../../src/weights/tensor-values.ts';
 import { writeImages } from '../participant/trainers/images.ts';
 import { jobOf, relativeL2, rowsFor, startOf } from '../participant/trainers/jobs.ts';
 
@@ -44,6 +46,40 @@ afterAll(async () => {
   await Promise.all([tfjs.close(), pytorch.close()]);
   rmSync(folder, { recursive: true, force: true });
 });
+
+/** The example with a network of its own: a batch norm, layers that give several outputs, parameters at the root. */
+function ownNet(name: string, more: string) {
+  const program = join(folder, name);
+  cpSync(EXAMPLE, program, { recursive: true });
+  const source = readFileSync(join(program, 'net.py'), 'utf8');
+  const [head, rest] = [source.indexOf('class Net'), source.indexOf('if __name__')];
+  const net = `class Net(nn.Module):
+    input_shape = (1, 10, 8)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.start = nn.Parameter(torch.zeros(8))
+        self.norm = nn.BatchNorm2d(1)
+        self.memory = nn.GRU(8, 6, batch_first=True)
+        self.mix = nn.MultiheadAttention(6, 2, batch_first=True)
+        self.head = nn.Linear(6, 3)
+        ${more}
+
+    def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        seen, _ = self.memory(self.norm(rows + self.start)[:, 0])
+        mixed, _ = self.mix(seen, seen, seen)
+        return self.head(mixed[:, -1]) * self.scale
+
+`;
+  writeFileSync(join(program, 'net.py'), source.slice(0, head) + net + source.slice(rest));
+  const config = { ...command, command: ['python3', 'own_model.py'], workingDirectory: program };
+  const trainer = new CommandTrainer(
+    name,
+    { ...config, environment, timeoutMs: 300_000 },
+    { directory: join(folder, `${name}-trainer`), minimumCount: 2 },
+  );
+  return { program, trainer };
+}
 
 const split = { trainShare: 0.66, seed: 1 };
 
@@ -306,6 +342,53 @@ print(json.dumps(F.linear(x, w["dense.1.weight"], w["dense.1.bias"]).flatten().t
     const { tf } = await openTensorBackend('wasm');
     const logits = logitsOf(tf, job.model, manifest, startOf(job), rows, () => {});
     expect(relativeL2(logits, Float32Array.from(JSON.parse(ran.stdout) as number[]))).toBeLessThan(1e-5);
+  });
+
+  test('trains a network of its own by the tensors of the job, and leaves what a later version has more', async () => {
+    const [same, ahead] = [
+      ownNet('same', 'self.scale = 1'),
+      ownNet('ahead', 'self.scale = nn.Parameter(torch.ones(3))'),
+    ];
+    const written = spawnSync('python3', ['net.py', 'net.safetensors'], {
+      cwd: same.program,
+      env: { ...process.env, ...environment },
+      encoding: 'utf8',
+    });
+    expect(written.stderr).toBe('');
+    const start = await openWeightsFile(join(same.program, 'net.safetensors'));
+    const tensors = start.tensors.map(({ name, shape }) => ({ name, shape: [...shape] }));
+    const base = new Float32Array(start.tensors.flatMap((tensor) => [...float32Values(tensor)]));
+    start.close();
+    expect(tensors.map(({ name }) => name)).not.toContain('norm.num_batches_tracked');
+    const job = jobOf(
+      { kind: 'external', tensors },
+      {
+        initialWeights: { file: 'net.safetensors' },
+        trainer: { batchSize: 15, epochs: 2, learningRate: 0.3 },
+      },
+    );
+    const dataset = writeImages(join(folder, 'series.safetensors'), [1, 10, 8], 60, 3);
+    const task = { ...taskOf(jobOf(heart), dataset), job, manifest: manifestOf(job), base };
+    const [update, later] = [await same.trainer.train(task), await ahead.trainer.train(task)];
+    expect(globalNorm(update.update)).toBeGreaterThan(0.01);
+    // What the later version has more was not trained: else the gradients of the others would differ.
+    expect(later.update).toEqual(update.update);
+
+    const probes = probesOf({ seed: 3, batch: 2, inputs: [{ shape: [1, 10, 8] }], kinds: PROBE_KINDS });
+    const found = await ahead.trainer.probe({
+      job,
+      manifest: manifestOf(job),
+      base,
+      probes,
+      signal: task.signal,
+    });
+    const shapes = found.probes[0]!.layers.map(({ layer, output }) => [layer, output.shape]);
+    expect(Object.fromEntries(shapes)).toEqual({
+      norm: [2, 1, 10, 8],
+      memory: [2, 10, 6],
+      mix: [2, 10, 6],
+      head: [2, 3],
+    });
   });
 
   test('tells progress up to the end', async () => {

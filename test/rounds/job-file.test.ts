@@ -38,6 +38,27 @@ describe('the file of a job', () => {
     );
   });
 
+  it('passes over what PyTorch counts, whatever its dtype, unless the job lists it', () => {
+    const count = { name: 'norm.num_batches_tracked', dtype: 'float32', shape: [], sha256: '0'.repeat(64) };
+    for (const dtype of ['int64', 'float32']) {
+      const manifest = externalManifest({
+        tensors: [...externalManifest().tensors, { ...count, dtype }],
+      });
+      const job = externalJob({}, manifest);
+      expect(job.model).toEqual({ kind: 'external', tensors: EXTERNAL_TENSORS });
+      expect(jobManifest(job, manifest).tensors).toHaveLength(EXTERNAL_TENSORS.length);
+    }
+    const manifest = externalManifest({ tensors: [...externalManifest().tensors, count] });
+    const listed = [...EXTERNAL_TENSORS, { name: count.name, shape: [] }];
+    const job = externalJob({ model: { kind: 'external', tensors: listed } }, manifest);
+    expect(jobManifest(job, manifest).tensors.map(({ name }) => name)).toContain(count.name);
+    // A tensor that only bears the name counts nothing.
+    const vector = externalManifest({
+      tensors: [...externalManifest().tensors, { ...count, shape: [2] }],
+    });
+    expect(manifestOf(externalJob({}, vector)).tensors).toHaveLength(EXTERNAL_TENSORS.length + 1);
+  });
+
   it('takes along since when a tensor is there, and its default', () => {
     const tensors = externalManifest().tensors.map((tensor) =>
       tensor.name === 'last.bias' ? { ...tensor, default: 0, since: '1.1.0' } : { ...tensor, default: 1 },

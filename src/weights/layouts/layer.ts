@@ -89,9 +89,12 @@ export function blocks(
 /** What PyTorch counts for a batch norm without momentum, and nothing else has. */
 export const BATCH_COUNT = 'num_batches_tracked';
 
-/** Whether a tensor is such a count: nothing that is trained, or that anybody averages. */
-export function isBatchCount({ name, dtype }: { readonly name: string; readonly dtype: string }): boolean {
-  return dtype === 'int64' && name.split('.').at(-1) === BATCH_COUNT;
+/**
+ * Whether a tensor is such a count: nothing that is trained, or that anybody averages. PyTorch has it as int64; programs
+ * that write float32 alone make that of it.
+ */
+export function isBatchCount(tensor: { readonly name: string; readonly shape: readonly number[] }): boolean {
+  return tensor.shape.length === 0 && tensor.name.split('.').at(-1) === BATCH_COUNT;
 }
 
 /** The parts of the first step of a recurrent layer, forward or backward, and its suffix in their names. */
