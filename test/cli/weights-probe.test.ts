@@ -268,3 +268,17 @@ describe('weights manifest refuses probes that hide mistakes', () => {
     expect(JSON.stringify(problem)).toContain(reason);
   });
 });
+
+test('a manifest that was made for another conversion is refused with the way to make the right one', async () => {
+  const { out, problem } = await weights(
+    'check',
+    fixture('image.keras'),
+    '--against',
+    fixture('image.pt'),
+    '--manifest',
+    fixture('image.weights.json'),
+  );
+  expect(out).toBe('');
+  expect(problem).toMatchObject({ code: 'USAGE' });
+  expect(JSON.stringify(problem)).toContain('the manifest maps to onnx, and ');
+});

@@ -14,7 +14,7 @@ import {
 import type { CheckReport } from '../../weights/checks/report.ts';
 import { FRAMEWORKS, type Framework } from '../../weights/layouts/layer.ts';
 import { frameworkOf } from '../../weights/layouts/map-weights.ts';
-import { checkByManifest } from '../../weights/schema/check-manifest.ts';
+import { checkByManifest, manifestMismatch } from '../../weights/schema/check-manifest.ts';
 import type { WeightsManifest } from '../../weights/schema/weights-manifest.ts';
 import { checkProbe, type ProbeCheck } from '../check-probe.ts';
 import { act, type CommandContext } from '../context.ts';
@@ -167,6 +167,8 @@ async function check(context: CommandContext, file: string, against: string, opt
         { stored: reference, framework: options.againstFramework ?? frameworkOf(reference) },
         { stored: candidate, framework: options.framework ?? frameworkOf(candidate) },
       ] as const;
+      const mismatch = manifest && manifestMismatch(...sides, manifest);
+      if (mismatch !== undefined) fail('USAGE', { reason: `${options.manifest}: ${mismatch}` });
       const tolerances = manifest ? [...settings.tolerances, ...manifest.tolerances] : settings.tolerances;
       const compared = { toleranceOf: toleranceIn(tolerances) };
       const found = manifest

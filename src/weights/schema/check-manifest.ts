@@ -10,7 +10,8 @@ import type { WeightsManifest } from './weights-manifest.ts';
 
 /**
  * Compares two sets of weights by a manifest: the reference has to be the one that it was written for, tensor by tensor
- * and digest by digest, and its mapping says what belongs together. Nothing is inferred.
+ * and digest by digest, and its mapping says what belongs together. Nothing is inferred. The manifest has to be one that
+ * can tell of the two (`manifestMismatch`).
  */
 export function checkByManifest(
   reference: CheckSide,
@@ -36,16 +37,36 @@ export function checkByManifest(
   ]);
 }
 
+/**
+ * Why a manifest cannot say how the tensors of two files belong together, as a clause; undefined where it can. Files of
+ * one framework need no mapping; else it has to be one to the framework of either.
+ */
+export function manifestMismatch(
+  reference: CheckSide,
+  candidate: CheckSide,
+  { framework, mapping }: WeightsManifest,
+): string | undefined {
+  if (sameLayout(reference.framework, candidate.framework)) return undefined;
+  const natives = [candidate, reference].filter((side) => side.framework !== 'pytorch');
+  if (natives.some((side) => sameLayout(side.framework, framework))) return undefined;
+  const [native] = natives;
+  const maps = mapping.length === 0 ? 'has no mapping' : `maps to ${framework}`;
+  return `the manifest ${maps}, and ${native!.stored.file} is of ${native!.framework}; a manifest holds one conversion: make one for this with weights manifest --converted ${native!.stored.file}`;
+}
+
 /** Which side the mapping of a manifest is about; undefined where both sides are of one framework. */
 function nativeSide(
   reference: Framework,
   candidate: Framework,
   framework: Framework,
 ): 'reference' | 'candidate' | undefined {
-  const same = (left: Framework, right: Framework) =>
-    left === right || [left, right].every((one) => one === 'keras' || one === 'tfjs');
-  if (framework === 'pytorch' || same(reference, candidate)) return undefined;
-  return same(candidate, framework) ? 'candidate' : 'reference';
+  if (sameLayout(reference, candidate)) return undefined;
+  return sameLayout(candidate, framework) ? 'candidate' : 'reference';
+}
+
+/** Whether two frameworks hold weights alike: TensorFlow.js has the layout of Keras. */
+function sameLayout(left: Framework, right: Framework): boolean {
+  return left === right || [left, right].every((one) => one === 'keras' || one === 'tfjs');
 }
 
 /** Where a file in canonical form has other tensors than the schema; those that may be filled in may be missing. */

@@ -5,7 +5,7 @@ import { sm2Signer } from '../../../src/identity/sm2.ts';
 import { SYSTEM_RANDOM } from '../../../src/ports/system-random.ts';
 import { generateSm2Key } from '../../../src/sm/sm2-key.ts';
 import { inferMapping } from '../../../src/weights/layouts/infer-mapping.ts';
-import { checkByManifest } from '../../../src/weights/schema/check-manifest.ts';
+import { checkByManifest, manifestMismatch } from '../../../src/weights/schema/check-manifest.ts';
 import {
   describeWeights,
   digestedBytes,
@@ -67,6 +67,31 @@ test('a wrong conversion fails by the manifest as it does without', () => {
   spoilt.set('fc2/kernel', { ...native.get('fc2/kernel')!, values: canonical.get('fc2.weight')!.values });
   const report = checkByManifest(reference, candidateOf(spoilt), manifest(), digest);
   expect(report.findings.map(({ rule }) => rule)).toEqual(['WC203']);
+});
+
+test('a manifest without a mapping to the framework of either file cannot tell of them; files of one framework need none', () => {
+  const made = manifest();
+  const candidate = candidateOf(native);
+  const onnx = { ...candidate, framework: 'onnx' } as const;
+  const plain: WeightsManifest = { ...made, framework: 'pytorch', mapping: [] };
+  const file = candidate.stored.file;
+  const remedy = `a manifest holds one conversion: make one for this with weights manifest --converted ${file}`;
+  expect(manifestMismatch(reference, onnx, made)).toBe(
+    `the manifest maps to keras, and ${file} is of onnx; ${remedy}`,
+  );
+  expect(manifestMismatch(candidate, reference, plain)).toBe(
+    `the manifest has no mapping, and ${file} is of keras; ${remedy}`,
+  );
+  for (const [left, right, one] of [
+    [reference, candidate, made],
+    [reference, { ...candidate, framework: 'tfjs' }, made],
+    [candidate, reference, made],
+    [reference, reference, plain],
+    [reference, reference, made],
+    [candidate, candidate, plain],
+  ] as const) {
+    expect(manifestMismatch(left, right, one)).toBeUndefined();
+  }
 });
 
 test('another reference than the one that the manifest was written for is named, tensor by tensor', () => {
