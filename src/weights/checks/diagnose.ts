@@ -1,11 +1,11 @@
 import { type Elements, emptyLike, setElements } from '../layouts/permute-axes.ts';
-import { toEngine } from '../layouts/tensor-layout.ts';
+import { type TensorLayout, toEngine } from '../layouts/tensor-layout.ts';
 import { pieceElements, type TensorRecipe } from '../layouts/tensor-recipe.ts';
 import { elementCount } from '../manifest.ts';
 import { type ChannelOrder, channelOrder } from './channel-order.ts';
 import { type Cause, roundingCause } from './rounding.ts';
 import { wordHash } from './word-hash.ts';
-import { ordersOf, sameElements, wrongAxes } from './wrong-axes.ts';
+import { ordersOf, sameElements, type WrongAxes, wrongAxes } from './wrong-axes.ts';
 
 /** A tensor whose values had only to be moved and are not those of the reference. All arrays are borrowed. */
 export interface Mismatch {
@@ -61,8 +61,6 @@ function axesCause({ reference, shape, held }: Mismatch): Diagnosis | undefined 
     if (sameElements(toEngine(layout, part), bits)) continue;
     const wrong = wrongAxes(layout, part, bits);
     if (!wrong) continue;
-    const due = `[${layout.order.join(', ')}]`;
-    const axes = `[${wrong.axes.join(', ')}]`;
     if (wrong.kind === 'flipped') {
       const which =
         wrong.order.length === 1 ? `axis ${wrong.order[0]} runs` : `axes ${wrong.order.join(', ')} run`;
@@ -78,39 +76,71 @@ function axesCause({ reference, shape, held }: Mismatch): Diagnosis | undefined 
         message: `the inputs stand in the order of channel, height, width of the flattened map [${map}]`,
       };
     }
-    if (wrong.kind === 'reshaped') {
-      return {
-        rule: 'WC203',
-        message: `the bytes stand as in the reference; axes ${axes} are to be moved to ${due}`,
-      };
-    }
-    return {
-      rule: 'WC202',
-      message: `axes ${axes} were moved to [${wrong.order.join(', ')}]; ${due} is due`,
-    };
+    return wrong.kind === 'reshaped'
+      ? { rule: 'WC203', message: reshapedText(layout, wrong) }
+      : { rule: 'WC202', message: permutedText(layout, wrong) };
   }
   return undefined;
 }
 
+function reshapedText({ order }: TensorLayout, { axes }: WrongAxes): string {
+  if (isSquare(axes)) return 'it was not transposed (the shape is square, so it fits)';
+  const due =
+    axes.length === 2
+      ? ''
+      : `: its axes of sizes ${axes.join(', ')} are to be put in the order ${order.join(', ')}, counted from 0`;
+  return `it was reshaped and not transposed${due}`;
+}
+
+function permutedText({ order }: TensorLayout, wrong: WrongAxes): string {
+  if (isSquare(wrong.axes)) return 'it was transposed, and is not to be (the shape is square, so it fits)';
+  // An axis that was split on the way has no place in the order that is due.
+  const due = wrong.axes.length === order.length ? `; ${order.join(', ')} is due` : ', which is not due';
+  return `its axes of sizes ${wrong.axes.join(', ')} were put in the order ${wrong.order.join(', ')}, counted from 0${due}`;
+}
+
+function isSquare([rows, columns, ...more]: readonly number[]): boolean {
+  return rows === columns && more.length === 0;
+}
+
+/** What the equal blocks of rows of PyTorch's layers are. */
+const GATES = {
+  GRU: { names: ['r', 'z', 'n'], note: ' (Keras and ONNX call n h)' },
+  LSTM: { names: ['i', 'f', 'g', 'o'], note: ' (Keras and ONNX call g c)' },
+} as const;
+const ATTENTION = { names: ['query', 'key', 'value'], note: '' } as const;
+
 /** Gates of a recurrent layer, or query, key and value: equal blocks of rows in another order. */
-function blockCause({ tensor, shape, reference, candidate }: Mismatch): Diagnosis | undefined {
-  if (!/(?:weight|bias)_(?:ih|hh)_l\d+(?:_reverse)?$|in_proj_(?:weight|bias)$/.test(tensor)) return undefined;
-  for (const count of [3, 4]) {
-    if (shape[0]! % count !== 0) continue;
-    const length = reference.length / count;
+function blockCause({ tensor, shape, reference, candidate, held }: Mismatch): Diagnosis | undefined {
+  for (const { names, note } of blocksOf(tensor)) {
+    const rows = shape[0]! / names.length;
+    if (!Number.isInteger(rows)) continue;
+    const length = reference.length / names.length;
     const block = (at: number) => reference.subarray(at * length, (at + 1) * length) as Elements;
-    for (const order of ordersOf(count)) {
+    for (const order of ordersOf(names.length)) {
       const moved = emptyLike(reference, reference.length);
       for (const [place, from] of order.entries()) setElements(moved, block(from), place * length);
-      if (sameElements(moved, candidate)) {
-        return {
-          rule: 'WC204',
-          message: `its ${count} blocks stand in the order ${order.join(', ')} of the reference's`,
-        };
-      }
+      if (!sameElements(moved, candidate)) continue;
+      const due = blocksDue(tensor, rows, names.length, held);
+      const text = (blocks: readonly number[]) => blocks.map((at) => names[at]).join(', ');
+      const found = text(due.map((at) => order[at]!));
+      return { rule: 'WC204', message: `its blocks stand as ${found}; ${text(due)} is due${note}` };
     }
   }
   return undefined;
+}
+
+function blocksOf(tensor: string) {
+  if (/(?:weight|bias)_(?:ih|hh)_l\d+(?:_reverse)?$/.test(tensor)) return [GATES.GRU, GATES.LSTM];
+  return /in_proj_(?:weight|bias)$/.test(tensor) ? [ATTENTION] : [];
+}
+
+/** The order in which an engine is to hold the blocks of a tensor, each `rows` long. */
+function blocksDue(tensor: string, rows: number, count: number, held: Mismatch['held']): readonly number[] {
+  const pieces = held.flatMap(({ recipe }) => recipe.pieces.filter((piece) => piece.tensor === tensor));
+  const due = pieces.map((piece) => (piece.rows?.[0] ?? 0) / rows);
+  // Blocks that keep their places are moved as one piece.
+  return due.length === count ? due : Array.from({ length: count }, (_, at) => at);
 }
 
 function otherTensor({ tensor, candidate, known, passed }: Mismatch): Diagnosis | undefined {

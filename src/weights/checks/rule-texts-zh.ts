@@ -118,7 +118,7 @@ export const RULES_ZH = {
     title: '展平次序',
     finds: '展平之后的 Linear，其输入按另一框架的次序排列。',
     remedy:
-      'PyTorch 按通道、高、宽展平；通道在后的框架按高、宽、通道展平。请重排输入：[O,C*H*W] -> [O,C,H,W] -> [H,W,C,O] -> [H*W*C,O]。',
+      'PyTorch 按通道、高、宽展平；通道在后的框架按高、宽、通道展平。请重排输入：[O,C*H*W] -> [O,C,H,W] -> [H,W,C,O] -> [H*W*C,O]。若这一层之前并没有展平，请用 --flatten LAYER=none 指明。',
   },
   WC206: {
     title: '张量互换',

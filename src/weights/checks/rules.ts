@@ -174,7 +174,7 @@ export const RULES = {
     severity: 'error',
     finds: 'The Linear behind a flatten has its inputs in the order of the other framework.',
     remedy:
-      'PyTorch flattens channel, height, width; a channels-last framework height, width, channel. Reorder the inputs: [O,C*H*W] -> [O,C,H,W] -> [H,W,C,O] -> [H*W*C,O].',
+      'PyTorch flattens channel, height, width; a channels-last framework height, width, channel. Reorder the inputs: [O,C*H*W] -> [O,C,H,W] -> [H,W,C,O] -> [H*W*C,O]. Where no map was flattened before this layer, say --flatten LAYER=none.',
   },
   WC206: {
     name: 'tensor-swapped',

@@ -39,6 +39,61 @@ test.each(WEIGHT_MUTANTS.map((mutant) => [mutant.framework, mutant.name, mutant]
   },
 );
 
+test.each([
+  [
+    'keras',
+    'GRU: gates left as r, z, n',
+    'its blocks stand as r, z, n; z, r, n is due (Keras and ONNX call n h)',
+  ],
+  [
+    'keras',
+    'LSTM: gates in the order of ONNX',
+    'its blocks stand as i, o, f, g; i, f, g, o is due (Keras and ONNX call g c)',
+  ],
+  ['onnx', 'LSTM: gates left as i, f, g, o', 'its blocks stand as i, f, g, o; i, o, f, g is due'],
+  [
+    'keras',
+    'MHA: query and key exchanged',
+    'its blocks stand as key, query, value; query, key, value is due',
+  ],
+  [
+    'keras',
+    'Linear: a square weight not transposed',
+    'it was not transposed (the shape is square, so it fits)',
+  ],
+  ['keras', 'LSTM: kernel not transposed', 'it was reshaped and not transposed ('],
+  [
+    'keras',
+    'Conv1d: bytes reshaped',
+    'it was reshaped and not transposed: its axes of sizes 5, 6, 3 are to be put in the order 2, 1, 0, counted from 0',
+  ],
+  [
+    'onnx',
+    'Gemm: square weight transposed',
+    'it was transposed, and is not to be (the shape is square, so it fits)',
+  ],
+  [
+    'keras',
+    'Conv1d: in and out exchanged',
+    'its axes of sizes 5, 6, 3 were put in the order 2, 0, 1, counted from 0; 2, 1, 0 is due',
+  ],
+  [
+    'keras',
+    'MHA: heads and size exchanged',
+    'its axes of sizes 2, 4, 8 were put in the order 2, 1, 0, counted from 0, which is not due',
+  ],
+] as const)('what is wrong is said in plain words: %s, %s', (framework, name, message) => {
+  const { spoil } = WEIGHT_MUTANTS.find((one) => one.framework === framework && one.name === name)!;
+  const canonical = held(framework);
+  const native = convertedSample(canonical, framework, heldLayers(framework));
+  spoil(native, canonical);
+  const told = check(canonical, native, framework).findings.map((finding) => finding.message);
+  expect(
+    told.some((text) => text.includes(message)),
+    told.join(),
+  ).toBe(true);
+});
+
 test.each(['keras', 'tfjs', 'onnx', 'pytorch'] as const)(
   'a right conversion to %s passes, in both directions',
   (framework) => {
