@@ -8,6 +8,7 @@ import { manifestSigner } from '../../identity/sign-manifest.ts';
 import type { Model } from '../../rounds/job.ts';
 import { layersOf } from '../../rounds/model-layers.ts';
 import { type FrameworkWeights, frameworkWeights } from '../../weights/conversion/framework-weights.ts';
+import { SITE_CONFIGURATION } from '../../weights/layouts/hint-words.ts';
 import { WEIGHTS_LIMITS } from '../../weights/limits.ts';
 import { locateElement, type Manifest, payloadBytes } from '../../weights/manifest.ts';
 import {
@@ -89,6 +90,7 @@ export class OwnWeights {
     const hints = {
       flattened: { ...known.flattened, ...flatten },
       layers: { ...known.layers, ...layers },
+      words: SITE_CONFIGURATION,
     };
     const template = config.template === undefined ? undefined : await openWeightsFile(config.template);
     try {

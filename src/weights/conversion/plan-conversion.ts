@@ -1,6 +1,7 @@
 import { ok, type Result, refused } from '../../vocabulary/result.ts';
 import { checkInventory } from '../checks/inventory.ts';
 import { canonicalLayers, type FoundLayer } from '../layouts/canonical-layers.ts';
+import { COMMAND_LINE } from '../layouts/hint-words.ts';
 import { flattenedOf, type MappingHints } from '../layouts/infer-mapping.ts';
 import {
   alike,
@@ -45,13 +46,14 @@ export function planConversion(
   source: CheckSide,
   target: ConversionTarget,
 ): Result<Mapping, readonly string[]> {
-  const { framework, manifest, template } = target;
+  const { framework, manifest, template, hints } = target;
+  const { words = COMMAND_LINE } = hints;
   if (source.framework === framework)
     return refused([`${source.stored.file} has the layout of ${framework} already`]);
   const direct = isChannelsLast(source.framework) && isChannelsLast(framework);
   const through = !direct && source.framework !== 'pytorch' && framework !== 'pytorch';
   if (through && manifest) {
-    return refused([`the manifest maps from pytorch; name the ${framework} model with --template`]);
+    return refused([`the manifest maps from pytorch; name the ${framework} model with ${words.template}`]);
   }
   if (manifest && !direct) return byManifest(source, framework, manifest);
   if (direct) return byNames(source, framework, template);
@@ -59,7 +61,7 @@ export function planConversion(
   if (framework === 'keras' || framework === 'tfjs') return byShapes(source, target);
   const what = framework === 'onnx' ? 'ONNX model whose weights are replaced' : 'PyTorch model';
   return refused([
-    `names of ${framework} are not in ${source.stored.file}: name a manifest, or with --template the ${what}`,
+    `names of ${framework} are not in ${source.stored.file}: name a manifest, or with ${words.template} the ${what}`,
   ]);
 }
 
@@ -188,6 +190,7 @@ function heldAs(
   hints: ConversionHints,
 ): Result<{ readonly op: LayerOp; readonly native: NativeLayer }, string> {
   const layer = layers[place]!;
+  const { words = COMMAND_LINE } = hints;
   const said = hints.layers?.[layer.name];
   if (said && !layer.ops.includes(said.op)) {
     return refused(`${layer.name} is no ${said.op}: it may be ${layer.ops.join(' or ')}`);
@@ -207,14 +210,14 @@ function heldAs(
   const [first] = ways;
   const other = ways.find(({ native }) => text(native) !== text(first!.native));
   if (other) {
-    const choices = ops.map((op) => `--layer ${layer.name}=${op}`).join(' or ');
+    const choices = ops.map((op) => words.layer(layer.name, op)).join(' or ');
     return refused(`${layer.name} may be ${ops.join(' or ')}; say ${choices}`);
   }
   const { op, native } = first!;
   if (!native.ok) {
     const count = op === 'MultiheadAttention' && said?.count === undefined;
     return refused(
-      `${layer.name}: ${native.refusal}${count ? `; say --layer ${layer.name}=${op}:HEADS` : ''}`,
+      `${layer.name}: ${native.refusal}${count ? `; say ${words.layer(layer.name, op, 'HEADS')}` : ''}`,
     );
   }
   return ok({ op, native: native.value });

@@ -2,6 +2,7 @@ import type { Result } from '../../vocabulary/result.ts';
 import type { StoredTensor, StoredTensors } from '../stored-tensors.ts';
 import { canonicalLayers, type FoundLayer } from './canonical-layers.ts';
 import { flattenBefore, mapText } from './flatten-before.ts';
+import { COMMAND_LINE, type HintWords } from './hint-words.ts';
 import { BATCH_COUNT, type Framework, type Layer, type LayerOp, type NativeLayer } from './layer.ts';
 import { nativeLayer } from './layer-rules.ts';
 import type { MappedLayer } from './mapping.ts';
@@ -16,6 +17,8 @@ export interface MappingHints {
   readonly flattened?: Readonly<Record<string, readonly number[]>>;
   /** Whether a map that only seems to have been flattened is trouble: where nothing is compared, no mistake is seen. */
   readonly certain?: boolean;
+  /** How hints are said where the troubles are read; as on the command line unless given. */
+  readonly words?: HintWords;
 }
 
 /** A layer whose counterpart is not certain, or that the framework cannot hold, or names with a prefix; messages are clauses. */
@@ -106,7 +109,7 @@ export function inferMapping(
 export function flattenedOf(
   layers: readonly FoundLayer[],
   place: number,
-  { flattened = {}, certain = false }: MappingHints,
+  { flattened = {}, certain = false, words = COMMAND_LINE }: MappingHints,
   framework: Framework,
 ): { readonly map?: readonly number[]; readonly trouble?: MappingTrouble } {
   const { name, ops } = layers[place]!;
@@ -123,7 +126,7 @@ export function flattenedOf(
     trouble: {
       kind: 'ambiguous',
       layer: name,
-      message: `a map of ${choices}${found.length > 4 ? ', ...' : ''} (channels x places) or none at all may have been flattened before ${name}${rival}; say which, such as --flatten ${name}=${mapText(found[0]!)} or --flatten ${name}=none`,
+      message: `a map of ${choices}${found.length > 4 ? ', ...' : ''} (channels x places) or none at all may have been flattened before ${name}${rival}; say which, such as ${words.flatten(name, found[0]!)} or ${words.flatten(name, [])}`,
     },
   };
 }

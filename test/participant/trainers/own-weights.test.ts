@@ -231,6 +231,59 @@ describe('what a program does wrong is told by the name of the tensor, and never
     expect(problem.details.reason).not.toContain(folder);
   });
 
+  test('a map that may be flattened is asked for as the site has to say it, and [] says that there is none', async () => {
+    const pooled = jobOf(
+      {
+        kind: 'external',
+        tensors: [
+          { name: 'stem.weight', shape: [8, 2, 3, 3] },
+          { name: 'mix.weight', shape: [3, 16] },
+          { name: 'mix.bias', shape: [3] },
+        ],
+      },
+      { initialWeights: { file: 'start.safetensors' } },
+    );
+    const { details } = await failure('process.exit(3);', KERAS, pooled);
+    expect(details.reason).toContain('say which, such as flatten: { mix: [8, 2] } or flatten: { mix: [] }');
+    expect(details.reason).not.toContain('--');
+    const rows = await Promise.all(
+      [[], [8, 2]].map(async (mix) => {
+        const weights = programWeightsSchema.parse({ ...KERAS, flatten: { mix } });
+        const own = await OwnWeights.plan(weights, pooled.model, manifestOf(pooled));
+        const place = mkdtempSync(join(folder, 'pooled-'));
+        const values = Float32Array.from({ length: 144 + 48 + 3 }, (_, at) => at);
+        await own.write(place, 'base', values);
+        const written = await openWeightsFile(join(place, 'base.safetensors'));
+        const kernel = float32Values(written.tensors.find(({ name }) => name === 'mix/kernel')!);
+        written.close();
+        // Where input 1 stood: the second of all, or channel 0 at place 1, which comes behind 8 channels at place 0.
+        return [...kernel].indexOf(145) / 3;
+      }),
+    );
+    expect(rows).toEqual([1, 8]);
+  });
+
+  test('a template and heads are asked for as the site has to say them', async () => {
+    const onnx = { framework: 'onnx', format: 'safetensors' };
+    expect((await failure('process.exit(3);', onnx)).details.reason).toContain(
+      'name a manifest, or with template: the ONNX model whose weights are replaced',
+    );
+    const attention = jobOf(
+      {
+        kind: 'external',
+        tensors: [
+          { name: 'mix.in_proj_weight', shape: [12, 4] },
+          { name: 'mix.in_proj_bias', shape: [12] },
+          { name: 'mix.out_proj.weight', shape: [4, 4] },
+          { name: 'mix.out_proj.bias', shape: [4] },
+        ],
+      },
+      { initialWeights: { file: 'start.safetensors' } },
+    );
+    const { details } = await failure('process.exit(3);', KERAS, attention);
+    expect(details.reason).toContain('say layers: { mix: { op: MultiheadAttention, count: HEADS } }');
+  });
+
   test('a model that does not convert is refused before the program starts, with every reason', async () => {
     const attention = jobOf(
       {
