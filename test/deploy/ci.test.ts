@@ -63,6 +63,48 @@ function runAction(given: Readonly<Record<string, string>>) {
   return shell('bash', step!.run, { ...environment, ...files });
 }
 
+test('unless told otherwise they start what the repository installed, and install nothing', () => {
+  const action = parse(read('action.yml')) as Action;
+  const gitlab = parse(read('weights-check.gitlab-ci.yml')) as Record<
+    string,
+    { variables: Record<string, string> }
+  >;
+  const installed = 'npx --no-install consilium';
+  expect(action.inputs.command?.default).toBe(installed);
+  expect(gitlab['.weights-check']?.variables.WEIGHTS_COMMAND).toBe(installed);
+  expect(read('pre-commit')).toContain(`\${WEIGHTS_COMMAND:-${installed}} weights check`);
+  const given = {
+    reference: 'reference.safetensors',
+    flatten: FLATTEN.join(' '),
+    candidate: 'bad.safetensors',
+  };
+  const programs = join(folder, 'node_modules', '.bin');
+  mkdirSync(programs, { recursive: true });
+  writeFileSync(join(programs, 'consilium'), `#!/bin/sh\nexec ${COMMAND} "$@"\n`, { mode: 0o755 });
+  const found = runAction(given);
+  rmSync(join(folder, 'node_modules'), { recursive: true });
+  expect(found.stdout).toMatch(/^::error file=bad\.safetensors,title=WC203/);
+});
+
+test('the package that a clone packs holds all that the program reads', () => {
+  const told = execFileSync('npm', ['pack', '--dry-run', '--json', '--ignore-scripts'], {
+    cwd: root,
+    encoding: 'utf8',
+  });
+  const [{ files }] = JSON.parse(told) as [{ files: { path: string }[] }];
+  const paths = files.map(({ path }) => path);
+  for (const path of [
+    'dist/cli/main.js',
+    'proto/consilium/v1/coordinator.proto',
+    'src/engines/models/run_model.py',
+    'src/engines/operators/pytorch.safetensors',
+    'src/engines/operators/record.py',
+  ]) {
+    expect(paths).toContain(path);
+  }
+  expect(paths.filter((path) => /^(test|node_modules|runs|federation)\//.test(path))).toEqual([]);
+});
+
 test('the GitHub action annotates, writes its summary and its reports, and fails where the check does', () => {
   const given = { command: COMMAND, reference: 'reference.safetensors', flatten: FLATTEN.join(' ') };
   const bad = runAction({ ...given, candidate: 'bad.safetensors' });
