@@ -6,7 +6,7 @@ The job is JSON: framework, model (module:factory, or nothing where the file hol
 safetensors for PyTorch, Keras' own for Keras), probes (safetensors: N/INPUT), out, bytesMax. The answer is
 safetensors: N/y/OUTPUT, N/l/LAYER/in and N/l/LAYER/out; its metadata says the layers' names, the digests of their
 weights, and the engine. A weights file is data here: no pickle is loaded, and Keras deserialises in its safe mode.
-Exit code 3: a module is missing; 4: the model does not fit or does not run.
+Exit code 3: a framework is missing; 4: the model does not fit or does not run, or its code imports what is not there.
 """
 
 import hashlib
@@ -15,11 +15,14 @@ import json
 import os
 import struct
 import sys
+import traceback
 
 DTYPES = {
     "F32": "<f4", "F64": "<f8", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "<i1", "U8": "<u1",
     "U16": "<u2", "U32": "<u4", "U64": "<u8", "BOOL": "?",
 }
+
+FRAMEWORKS = ("torch", "keras", "tensorflow", "numpy")
 
 
 class Unfit(Exception):
@@ -245,8 +248,12 @@ try:
     found, engine = {"pytorch": run_pytorch, "keras": run_keras}[job["framework"]](job)
     save(job["out"], found.tensors, found.metadata(engine))
 except ModuleNotFoundError as error:
-    print(f"No module named '{error.name}'", file=sys.stderr)
-    sys.exit(3)
+    if (error.name or "").split(".")[0] in FRAMEWORKS:
+        print(f"No module named '{error.name}'", file=sys.stderr)
+        sys.exit(3)
+    importer = os.path.basename(traceback.extract_tb(error.__traceback__)[-1].filename)
+    print(f"{importer} imports {error.name}, which is not found", file=sys.stderr)
+    sys.exit(4)
 except Unfit as error:
     print(error, file=sys.stderr)
     sys.exit(4)

@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import type { ModelToRun } from '../../../src/engines/models/model-to-run.ts';
@@ -39,6 +40,26 @@ describe.skipIf(skip)('code that builds no model of these weights', () => {
       problem: { code: 'USAGE', details: { reason: expect.stringContaining(reason) } },
     });
     model.stored.close();
+  });
+
+  test('code whose own import fails is told by its file: no engine is missing', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'consilium-import-'));
+    writeFileSync(join(folder, 'importing.py'), 'from no_such_contract import Net');
+    writeFileSync(join(folder, 'late.py'), 'def Net():\n    import no_such_contract.parts');
+    for (const module of ['importing', 'late']) {
+      const model = await opened({ code: `${module}:Net` });
+      vi.stubEnv('PYTHONPATH', folder);
+      await expect(runModel(model, probes, manifest, () => 'ran')).rejects.toMatchObject({
+        problem: {
+          code: 'USAGE',
+          details: {
+            reason: expect.stringContaining(`${module}.py imports no_such_contract, which is not found`),
+          },
+        },
+      });
+      model.stored.close();
+    }
+    rmSync(folder, { recursive: true });
   });
 
   test('code that does not come back is ended', async () => {
