@@ -24,6 +24,7 @@ import { problemOf } from './insist.ts';
 import { releasedProblem } from './permissions.ts';
 import type { Policy } from './policy.ts';
 import { SettledConstants } from './settled-constants.ts';
+import { ProgramFailure } from './trainers/program-failure.ts';
 import { UnknownKinds } from './unknown-kinds.ts';
 import { type DeliveryParts, UpdateDelivery } from './update-delivery.ts';
 import { failure, type WorkParts, work } from './work.ts';
@@ -325,7 +326,14 @@ export class SiteRuntime {
         if (signal.aborted) return;
         const problem = problemOf(error, reference);
         telemetry.count('consilium_work_failed_total', { code: problem.code });
-        telemetry.log('error', 'the work failed', { ...about, problem, error });
+        if (problem.code === 'TRAINER_FAILED') {
+          // It is the trainer that failed: our own frames say nothing of it.
+          const output = error instanceof ProgramFailure ? error.output : undefined;
+          telemetry.log('error', 'the work failed', { ...about, problem, output });
+          telemetry.log('debug', 'where the trainer failed', { ...about, error });
+        } else {
+          telemetry.log('error', 'the work failed', { ...about, problem, error });
+        }
         event = { kind: 'worked', assignment: id, result: failure(releasedProblem(problem, spec)) };
       }
       await this.#post(event);

@@ -7,7 +7,7 @@ import { type JobState, settledCount } from './job-state.ts';
 import { askedFeatures } from './judge-report.ts';
 import { liveParticipants, patienceEndsAt, waitsToRetry } from './patience.ts';
 import { seededRandom, shuffled } from './seeded-random.ts';
-import { cut, REASONS_LENGTH_MAX } from './short-text.ts';
+import { wholeReasons } from './short-text.ts';
 import { combineStatistics } from './statistics.ts';
 import { bufferingOf } from './strategy.ts';
 import type { Turn } from './turn.ts';
@@ -162,5 +162,5 @@ function lastReason(turn: Turn): string {
   const reasons = [...turn.state.participants].flatMap(([site, { reason }]) =>
     reason ? [`${site}: ${reason}`] : [],
   );
-  return reasons.length > 0 ? ` (${cut(reasons.join(' '), REASONS_LENGTH_MAX)})` : '';
+  return reasons.length > 0 ? ` (${wholeReasons(reasons)})` : '';
 }

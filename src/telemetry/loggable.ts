@@ -36,6 +36,8 @@ export const LOGGABLE_FIELDS: ReadonlySet<string> = new Set([
   'trainer',
   'trainers',
   'backend',
+  // The path at the site of what its trainer's program said, never what it said
+  'output',
   // A feature view's name and the hash of its schema, which the coordinator is told as well; of what it holds, the names
   'view',
   'hash',

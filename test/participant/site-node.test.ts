@@ -6,9 +6,11 @@ import { ConsiliumError, type Problem, problem, specOf } from '../../src/errors/
 import { ledgerFile, readLedger } from '../../src/participant/ledger.ts';
 import type { Session } from '../../src/participant/link.ts';
 import { receiptsFile } from '../../src/participant/receipts.ts';
+import { ProgramFailure } from '../../src/participant/trainers/program-failure.ts';
 import { manifestOf } from '../../src/rounds/job.ts';
 import type { UpdateDeclaration } from '../../src/rounds/update.ts';
 import { openDiskStore } from '../../src/storage/disk/disk-store.ts';
+import { loggable } from '../../src/telemetry/loggable.ts';
 import type { JobId } from '../../src/vocabulary/ids.ts';
 import { payloadBytes } from '../../src/weights/manifest.ts';
 import { CHUNK_BYTES, type FakeCoordinator, jobOf } from './fake-coordinator.ts';
@@ -656,6 +658,24 @@ describe('work that goes wrong', () => {
     await failureOf('TRAINER_FAILED');
     await coordinator.assign('train', { attempt: 2 });
     await update();
+  });
+
+  it("logs where a program's output lies, and neither our own frames nor what it said", async () => {
+    const failed = problem('TRAINER_FAILED', { reason: 'see a.log at the site: exit code 1' });
+    const output = '/site/output/a.log';
+    site.trainer.failures.push(new ProgramFailure(failed, output, new Error('Mrs Example is 64')));
+    await site.start();
+    await coordinator.heard('presence');
+    await coordinator.assign('train');
+    const { result } = await failureOf('TRAINER_FAILED');
+    expect(JSON.stringify(result)).not.toContain('/site');
+    const line = site.telemetry.lines.find(({ message }) => message === 'the work failed');
+    expect(line).toMatchObject({ level: 'error', fields: { problem: failed, output } });
+    expect(line?.fields).not.toHaveProperty('error');
+    expect(loggable(line!.fields)).toMatchObject({ output });
+    expect(JSON.stringify(line)).not.toContain('Example');
+    const stack = site.telemetry.lines.find(({ message }) => message === 'where the trainer failed');
+    expect(stack?.level).toBe('debug');
   });
 
   it('says nothing of an accident but a reference to its own log', async () => {

@@ -1,6 +1,6 @@
 import { rm, stat } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
-import { ConsiliumError, fail } from '../../errors/problem.ts';
+import { ConsiliumError, fail, problem } from '../../errors/problem.ts';
 import { frozenTensors } from '../../rounds/batch-norm.ts';
 import type { ModelTrace } from '../../weights/probes/model-trace.ts';
 import type { TrainerConfig } from '../config.ts';
@@ -12,6 +12,7 @@ import { KeptOutput } from './kept-output.ts';
 import { CANONICAL_WEIGHTS, checkProgramWeights, OwnWeights, weightsFiles } from './own-weights.ts';
 import { encodeProbes, PROBE_FILE, readProbeOutputs } from './probe-files.ts';
 import { findProgram, runProgram } from './process-tree.ts';
+import { ProgramFailure } from './program-failure.ts';
 import { ProgressLines } from './progress-lines.ts';
 import { shuffleSeed } from './shuffle-seed.ts';
 import { TaskFolder } from './task-folder.ts';
@@ -241,8 +242,9 @@ function datasetTold(dataset: TrainerTask['dataset'], folder: string): object {
 /** The same failure, pointing at the kept output; what the program said last is its cause. */
 function withOutput(error: unknown, output: KeptOutput): unknown {
   if (!(error instanceof ConsiliumError) || error.problem.code !== 'TRAINER_FAILED') return error;
-  const reason = `${error.problem.details.reason} (the site keeps what it said in ${output.name})`;
+  // The name first: a long reason is cut on its way to others.
+  const reason = `see ${output.name} at the site: ${error.problem.details.reason}`;
   const said = output.tail(TAIL_BYTES);
   const cause = said === '' ? error.cause : new Error(said, { cause: error.cause });
-  return new ConsiliumError({ code: 'TRAINER_FAILED', details: { reason } }, { cause });
+  return new ProgramFailure(problem('TRAINER_FAILED', { reason }), output.path, cause);
 }

@@ -16,13 +16,17 @@ const FILES_MAX = 100;
 export class KeptOutput {
   /** File name within its folder. */
   readonly name: string;
+  /** Where it lies; stays at the site. */
+  readonly path: string;
   readonly #stream: WriteStream;
   #headBytes = 0;
   #tail = Buffer.alloc(0);
   #leftOut = 0;
 
-  private constructor(name: string, stream: WriteStream) {
+  private constructor(folder: string, name: string) {
     this.name = name;
+    this.path = join(folder, name);
+    const stream = createWriteStream(this.path, { mode: 0o600 });
     this.#stream = stream;
     stream.on('error', () => {});
   }
@@ -38,7 +42,7 @@ export class KeptOutput {
         .slice(0, Math.max(0, old.length - FILES_MAX + 1))
         .map((file) => rm(join(folder, file), { force: true })),
     );
-    return new KeptOutput(name, createWriteStream(join(folder, name), { mode: 0o600 }));
+    return new KeptOutput(folder, name);
   }
 
   /** Takes what came; `chunk` is copied where it is kept. */

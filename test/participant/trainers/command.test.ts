@@ -91,7 +91,7 @@ const failure = (promise: Promise<unknown>): Promise<ConsiliumError> =>
 async function reasonOf(source: string): Promise<string | undefined> {
   const { problem } = await failure(trainerOf(source).trainer.train(taskOf()));
   expect(problem.code).toBe('TRAINER_FAILED');
-  return problem.details.reason?.replace(/ \(the site keeps what it said in .+\.log\)$/, '');
+  return problem.details.reason?.replace(/^see \S+\.log at the site: /, '');
 }
 
 function outputOf(directory: string): string {
@@ -213,8 +213,9 @@ test('a program that fails says why to the site, not to the federation', async (
   const [name] = readdirSync(join(directory, 'output'));
   expect(failed.problem).toEqual({
     code: 'TRAINER_FAILED',
-    details: { reason: `the program ended with exit code 3 (the site keeps what it said in ${name})` },
+    details: { reason: `see ${name} at the site: the program ended with exit code 3` },
   });
+  expect(failed).toMatchObject({ output: join(directory, 'output', name!) });
   expect((failed.cause as Error).message).toBe('patient 77 has no age');
   expect(outputOf(directory)).toBe('patient 77 has no age\n');
   expect(readdirSync(join(directory, 'tasks'))).toEqual([]);
@@ -469,7 +470,7 @@ test('a program that is not there is found missing before any task, and fails on
   });
   const failed = await failure(new CommandTrainer('gone', config('./no-such-file'), site).train(taskOf()));
   expect(failed.problem.details.reason).toMatch(
-    /^the program no-such-file could not be started: it, or its working directory, is not there/,
+    /^see \S+\.log at the site: the program no-such-file could not be started: it, or its working directory, is not there/,
   );
 });
 
