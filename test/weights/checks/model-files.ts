@@ -60,7 +60,15 @@ const BLOCK: readonly SampleLayer[] = [
   block('LayerNorm', 'norm2', { weight: [8], bias: [8] }),
 ];
 
-/** A convolutional, a recurrent and a transformer model. */
+/** A model that declares `mix` before `fc1`, and runs it behind it: fc1 is the one behind the flattened map of 8x6x5. */
+const SHUFFLED: readonly SampleLayer[] = [
+  block('Conv2d', 'conv', { weight: [8, 3, 3, 3], bias: [8] }),
+  block('Linear', 'mix', { weight: [16, 16], bias: [16] }),
+  block('Linear', 'fc1', { weight: [16, 240], bias: [16] }),
+  block('Linear', 'out', { weight: [2, 16], bias: [2] }),
+];
+
+/** A convolutional, a recurrent and a transformer model, and one whose layers are declared out of order. */
 export const WHOLE_MODELS: readonly WholeModel[] = [
   {
     name: 'image',
@@ -89,6 +97,15 @@ export const WHOLE_MODELS: readonly WholeModel[] = [
     targets: [...PLAIN, H5],
     open: async () => ({
       ...storedSample(pytorchSample(5, BLOCK), 'block.pt', 'pytorch'),
+      close: () => {},
+    }),
+  },
+  {
+    name: 'shuffled',
+    hints: { flattened: { fc1: [8, 6, 5], mix: [] } },
+    targets: [H5],
+    open: async () => ({
+      ...storedSample(pytorchSample(6, SHUFFLED), 'shuffled.pt', 'pytorch'),
       close: () => {},
     }),
   },

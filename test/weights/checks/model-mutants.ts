@@ -272,6 +272,7 @@ const IN_A_ROW: Readonly<Record<string, string>> = {
   image: 'conv1.bias',
   words: 'norm.bias',
   block: 'norm1.bias',
+  shuffled: 'conv.bias',
 };
 
 /** Writes a model, spoilt or right, in a format and checks the file against the reference. */
