@@ -35,11 +35,12 @@ export function waitsToRetry({ phase, retryAt }: JobState, now: EpochMs): boolea
 /** When the job is next to be woken by a tick, if nothing else happens; undefined when nothing is due. */
 export function wakeAt(state: JobState, now: EpochMs): EpochMs | undefined {
   if (state.ended) return undefined;
+  // Also where it came since the last step: only a step takes note of it.
+  if (state.phase === 'recruiting' && state.retryAt !== undefined) return state.retryAt;
   const patience = [
     state.patientUntil,
     ...liveParticipants(state).map((site) => patienceEndsAt(state, site)),
   ];
-  if (waitsToRetry(state, now)) return state.retryAt;
   const due = [state.deadlineAt, ...patience.filter((at) => at !== undefined && at > now)];
   const moments = due.filter((at) => at !== undefined);
   return moments.length > 0 ? Math.min(...moments) : undefined;

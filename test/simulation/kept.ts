@@ -52,4 +52,26 @@ export const KEPT: readonly { readonly was: string; readonly scenario: Scenario 
       buffering: { bufferSize: 3, stalenessMax: 3, paces: [9, 2, 1, 1, 2] },
     },
   },
+  {
+    was: 'a delay before the next attempt that was over by the time the alarm was set: the job was never woken again',
+    scenario: {
+      seed: 2046,
+      sites: 3,
+      minors: [0, 0, 0],
+      rounds: 3,
+      cohortSize: 1,
+      overSelection: 1,
+      quorum: 1,
+      attemptsMax: 40,
+      faults: [
+        { at: 8, kind: 'slow', site: 2, factor: 10, forMs: 824 },
+        { at: 78, kind: 'slow', site: 2, factor: 22, forMs: 1752 },
+        { at: 112, kind: 'decline', site: 1 },
+        { at: 150, kind: 'crash-coordinator', write: 3, when: 'before', downMs: 517 },
+        { at: 269, kind: 'crash-site', site: 2, write: 0, when: 'after', downMs: 514 },
+        { at: 749, kind: 'store-fails', writes: 4, when: 'before' },
+        { at: 799, kind: 'crash-site', site: 1, write: 0, when: 'after', downMs: 62 },
+      ],
+    },
+  },
 ];
