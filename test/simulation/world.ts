@@ -84,10 +84,12 @@ export async function run(scenario: Scenario): Promise<Outcome> {
 
   const ended = () => coordinator.current?.jobs.find(JOB)?.state.ended !== undefined;
   await settle();
+  // Nothing is in the way of anyone any more: a site that was cut off has come back.
+  const calmAt = begin + Math.max(CALM_AT, ...scenario.faults.map(endOf));
   let calmAfterEnd = 0;
   while (clock.advance(until)) {
     await settle();
-    if (ended() && clock.now() > begin + CALM_AT && ++calmAfterEnd > 50) break;
+    if (ended() && clock.now() > calmAt && ++calmAfterEnd > CALM_EVENTS) break;
   }
 
   const state = coordinator.current?.jobs.find(JOB)?.state;
@@ -172,6 +174,15 @@ function jobOf(scenario: Scenario): Job {
 /** How many tensors have a slot for each round and site. */
 function tensorsOf({ model }: Job): number {
   return model.kind === 'external' ? model.tensors.length : 1;
+}
+
+/** Events after everything is over: sites come back and ask for the receipts that they lack. */
+const CALM_EVENTS = 400;
+
+/** When what a fault brought about is over, as far as it says. */
+function endOf(fault: Fault): number {
+  const lasts = 'forMs' in fault ? fault.forMs : 'downMs' in fault ? fault.downMs : 0;
+  return fault.at + lasts;
 }
 
 function inflict(
